@@ -1,0 +1,61 @@
+# Two commands are enough: `make demo` and `make test`. The rest is for people who work on the sandbox.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo serve stop test test-all lint docs bench audit-privacy faults clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m demo.walk
+
+serve: $(VENV)/.demo
+	$(BIN)/python -m demo.serving start
+
+stop: $(VENV)/.demo
+	$(BIN)/python -m demo.serving stop
+
+# Everything that must hold on main: style, types, import contracts, generated documents, tests.
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/.test lint
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# Rewrite what is generated: ARCHITECTURE.md's map, docs/promises.md, the golden OpenAPI.
+docs: $(VENV)/.test
+	$(BIN)/python -m tests.generate
+
+audit-privacy: $(VENV)/.test
+	$(BIN)/python -m pytest -q tests/privacy
+
+faults: $(VENV)/.test
+	$(BIN)/python -m pytest -q tests/faults
+
+bench: $(VENV)/.demo
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) .demo .bench
+
+$(VENV)/bin/uv: requirements/uv.txt
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	touch $@
+
+# The environments are one folder: `test` holds all that `demo` holds.
+$(VENV)/.demo: requirements/demo.txt requirements/build.txt pyproject.toml $(VENV)/bin/uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/demo.txt -r requirements/build.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.test: requirements/test.txt requirements/build.txt pyproject.toml $(VENV)/bin/uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/test.txt -r requirements/build.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@ $(VENV)/.demo

@@ -1,0 +1,1 @@
+"""Connectors: one module per kind of source; each knows ports, catalog and errors only."""

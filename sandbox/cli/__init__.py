@@ -1,0 +1,1 @@
+"""The command line: remote verbs over HTTP, local verbs on a home."""

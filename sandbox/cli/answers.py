@@ -1,0 +1,145 @@
+"""An answer on the terminal: each number with its interval beside it, then what stands behind the table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from decimal import Decimal
+from typing import Any, Final
+
+from sandbox.cli import show
+from sandbox.messages import render
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def table(body: dict[str, Any]) -> None:
+    """Print an answer."""
+    heads: list[str] = []
+    for column in body["columns"]:
+        heads.append(column["label"])
+        if column["kind"] != "key":
+            heads.append(_level(column))
+    rows, marks = [], set()
+    for number in range(len(body["rows"])):
+        row, found = _row(body, number)
+        rows.append(row)
+        marks |= found
+    show.table(heads, rows)
+    for mark in sorted(marks):
+        show.line(f"* {render(f'flag_{mark}', {}, 'en')} {render(f'flag_{mark}', {}, 'zh')}")
+    _beneath(body)
+
+
+def _level(column: dict[str, Any]) -> str:
+    return f"{(column.get('level') or 0.95) * 100:g} %"
+
+
+def _row(body: dict[str, Any], number: int) -> tuple[list[str], set[str]]:
+    cells: list[str] = []
+    marks: set[str] = set()
+    for place, column in enumerate(body["columns"]):
+        value = body["rows"][number][place]
+        if column["kind"] == "key":
+            cells.append("NULL" if value is None else str(value))
+            continue
+        low, high = body["low"][number][place], body["high"][number][place]
+        flags = set(body["flags"][number]) if column["kind"] in {"avg", "expression"} else set()
+        marks |= flags
+        shown = digits(low, high)
+        cells.append(_number(value, shown) + ("*" if flags else ""))
+        cells.append(f"[{_number(low, shown)}, {_number(high, shown)}]")
+    return cells, marks
+
+
+def digits(low: float | None, high: float | None) -> int:
+    """Decimals that the interval's width supports: two significant digits of its half."""
+    if low is None or high is None or not math.isfinite(high - low) or high <= low:
+        return 2
+    return max(0, min(9, 1 - math.floor(math.log10((high - low) / 2))))
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.{digits}f}"
+
+
+def _beneath(body: dict[str, Any]) -> None:
+    left = body["left"]
+    for text in (
+        body["bounds"]["text"]["en"],
+        body["bounds"]["text"]["zh"],
+        f"Mechanism 机制: {_mechanisms(body)}",
+        f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})",
+        f"Left 剩余: pure {left['pure']}, or 或 rho {left['gaussian_rho']} (epsilon {left['gaussian_epsilon']})",
+        f"Log entry 日志: {body['event']}   Query 查询: {body['id']}   Grant 授权: {body['grant']}",
+    ):
+        show.line(text)
+
+
+def _mechanisms(body: dict[str, Any]) -> str:
+    parts = [
+        f"{c['label']}: {c['mechanism']}, scale {c['scale']:.4g}" for c in body["columns"] if c["mechanism"] is not None
+    ]
+    return "; ".join(parts) or "-"
+
+
+def _price(price: dict[str, str]) -> str:
+    """The ledger's counters that were moved, as decimals."""
+    units = {"eps_p": 12, "rho": 12, "delta": 18}
+    moved = {name: Decimal(value).scaleb(-units[name]) for name, value in price.items() if value != "0"}
+    return ", ".join(f"{name} {value.normalize():f}" for name, value in moved.items())
+
+
+def explanation(body: dict[str, Any]) -> None:
+    """Print an explanation."""
+    show.table(
+        ["output 输出", "mechanism 机制", "expected 95 % ±"],
+        [(o["label"], o["mechanism"], _expected(o["expected_interval"])) for o in body["outputs"]],
+    )
+    show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
+    show.line(f"Leaves after 送出时刻: {body['rung']:g} s")
+    for text in (body["bounds"].get("text"), body.get("text")):
+        if text:
+            show.line(text["en"])
+            show.line(text["zh"])
+    facts = body.get("facts") or []
+    if facts:
+        told = ("subject", "fact", "value")
+        rows = [(*(f[t] for t in told), f["provenance"]["kind"], f["provenance"]["source"]) for f in facts]
+        show.table(["declared 声明", "fact 事实", "value 值", "provenance 来源", "source 出处"], rows)
+
+
+def _expected(value: Any) -> str | None:
+    return f"{value:,.4g}" if isinstance(value, int | float) else None if value is None else str(value)
+
+
+def csv_of(body: dict[str, Any]) -> str:
+    """An answer as CSV: each number is followed by its low and high end."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    heads: list[str] = []
+    for column in body["columns"]:
+        label = escaped(column["label"])
+        heads += [label] if column["kind"] == "key" else [label, f"{label}_low", f"{label}_high"]
+    writer.writerow(heads)
+    for row, low, high in zip(body["rows"], body["low"], body["high"], strict=True):
+        cells: list[Any] = []
+        for place, column in enumerate(body["columns"]):
+            cells.append(escaped(row[place]))
+            if column["kind"] != "key":
+                cells += [low[place], high[place]]
+        writer.writerow(cells)
+    return out.getvalue()
+
+
+def escaped(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets a quote before it; a number is no text.
+
+    Source: OWASP, CSV Injection.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

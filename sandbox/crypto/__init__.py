@@ -1,0 +1,1 @@
+"""The crypto suite: the one door to hashes, macs, ciphers and signatures."""

@@ -1,0 +1,1 @@
+"""Executors: where a kernel runs over the buckets."""

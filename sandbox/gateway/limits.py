@@ -1,0 +1,92 @@
+"""Limits in memory: token buckets per caller, and query slots shared fairly between tenants."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+import anyio
+from anyio import to_thread
+
+from sandbox.errors import TooMany
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+class Buckets:
+    """A token bucket for each name: `per_minute` a minute, as many at once. Keeps the most recent `most` names."""
+
+    def __init__(self, per_minute: int, *, most: int = 10_000, time: Callable[[], float] = monotonic) -> None:
+        self._size = float(per_minute)
+        self._most = most
+        self._time = time
+        self._lock = threading.Lock()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, name: str) -> bool:
+        """Take one token; False when there is none."""
+        with self._lock:
+            bucket = self._filled(name)
+            if bucket.tokens < 1.0:
+                return False
+            bucket.tokens -= 1.0
+            return True
+
+    def empty(self, name: str) -> bool:
+        """True when `take` would give False; takes nothing."""
+        with self._lock:
+            return name in self._buckets and self._filled(name).tokens < 1.0
+
+    def _filled(self, name: str) -> _Bucket:
+        now = self._time()
+        bucket = self._buckets.setdefault(name, _Bucket(self._size, now))
+        bucket.tokens = min(self._size, bucket.tokens + (now - bucket.at) * self._size / 60.0)
+        bucket.at = now
+        self._buckets.move_to_end(name)
+        if len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return bucket
+
+
+class QuerySlots:
+    """Threads for queries: `slots` in all, at most half of them for one tenant, `queue` waiting of one tenant."""
+
+    def __init__(self, slots: int, queue: int) -> None:
+        self._limiter = anyio.CapacityLimiter(slots)
+        self._share = max(1, slots // 2)
+        self._queue = queue
+        self._tenants: dict[str, tuple[anyio.Semaphore, list[int]]] = {}
+
+    async def run(self, tenant: str, function: Callable[[], T]) -> T:
+        """`function()` in a thread of this tenant's share.
+
+        Raises:
+            TooMany: `too_many_queries`, the tenant has too many waiting.
+        """
+        async with self._share_of(tenant):
+            return await to_thread.run_sync(function, limiter=self._limiter)
+
+    @asynccontextmanager
+    async def _share_of(self, tenant: str) -> AsyncIterator[None]:
+        semaphore, inside = self._tenants.setdefault(tenant, (anyio.Semaphore(self._share), [0]))
+        if inside[0] >= self._share + self._queue:
+            raise TooMany("too_many_queries", limit=self._share + self._queue)
+        inside[0] += 1
+        try:
+            async with semaphore:
+                yield
+        finally:
+            inside[0] -= 1
+            if inside[0] == 0:
+                self._tenants.pop(tenant, None)

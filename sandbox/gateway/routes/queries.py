@@ -1,0 +1,152 @@
+"""Questions and answers: the one route that waits, and does so without a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import Annotated, Any
+
+import anyio
+from anyio import to_thread
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+
+from sandbox import schemas
+from sandbox.committee.terms import PRESETS
+from sandbox.crypto.suite import INTL
+from sandbox.errors import RequestError
+from sandbox.flow import Principal
+from sandbox.flow import Request as Question
+from sandbox.gateway.access import At, Caller, Gate, denials_recorded, permit
+from sandbox.gateway.pages import After, Limit, page
+from sandbox.query import answer
+from sandbox.query.render import as_arrow
+from sandbox.schemas import Page, QueryAsk, QuerySummary
+from sandbox.store import queries as store
+from sandbox.store.queries import QueryRecord
+
+router = APIRouter(prefix="/v1", tags=["queries"])
+
+ARROW = "application/vnd.apache.arrow.stream"
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": schemas.Answer, "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
+}
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=8, max_length=200, pattern=r"^[\x21-\x7e]+$")
+]
+
+
+@router.post("/queries", response_model=None, responses=_ANSWERS)
+async def ask(
+    body: QueryAsk, request: Request, gate: At, caller: Caller, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Ask: pay, compute, wait for the rung, answer. With `explain`: plan, price and expected error, free.
+
+    Privacy: charges grant, datasets and population before any protected row is touched; the answer leaves at a
+    moment that was fixed when it was priced (P7.1).
+    """
+    if idempotency_key is None and not body.explain:
+        raise RequestError("idempotency_key_required")
+    question = _question(body, caller, idempotency_key)
+    if body.explain:
+        return JSONResponse(await gate.slots.run(caller.tenant, partial(_explain, gate, question)))
+    pending = await _paid(gate, question)
+    while (seconds := pending.leaves_in()) > 0:
+        await anyio.sleep(seconds)
+    found = await to_thread.run_sync(partial(answer.conclude, gate.parts, caller, pending))
+    return _shaped(request, found)
+
+
+async def _paid(gate: Gate, question: Question) -> answer.Pending:
+    """Charge the question; computing goes on behind, in the slot it has, while the route holds without a thread."""
+    loop = asyncio.get_running_loop()
+    paid: asyncio.Future[answer.Pending] = loop.create_future()
+
+    def work() -> None:
+        pending = _submit(gate, question)
+        loop.call_soon_threadsafe(_resolve, paid, pending)
+        answer.finish(gate.parts, pending)
+
+    async def behind() -> None:
+        try:
+            await gate.slots.run(question.principal.tenant, work)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the route that waits
+            if not paid.done():
+                paid.set_exception(error)
+
+    task = asyncio.create_task(behind())
+    gate.behind.add(task)
+    task.add_done_callback(gate.behind.discard)
+    return await paid
+
+
+def _resolve(paid: asyncio.Future[answer.Pending], pending: answer.Pending) -> None:
+    if not paid.done():  # the caller may have gone
+        paid.set_result(pending)
+
+
+def _submit(gate: Gate, question: Question) -> answer.Pending:
+    with denials_recorded(gate, question.principal, "query", "ask"):
+        return answer.submit(gate.parts, question)
+
+
+def _explain(gate: Gate, question: Question) -> dict[str, Any]:
+    with denials_recorded(gate, question.principal, "query", "explain"):
+        return answer.explain(gate.parts, question)
+
+
+@router.get("/answers/{query_id}", response_model=None, responses=_ANSWERS)
+def read(query_id: str, request: Request, gate: At, caller: Caller) -> Response:
+    """An answer that the caller's organisation has paid for."""
+    permit(gate, caller, "answer", "read", {"tenant": caller.tenant})
+    return _shaped(request, answer.read(gate.parts, caller, query_id))
+
+
+@router.get("/queries")
+def list_own(gate: At, caller: Caller, after: After = "", limit: Limit = 100) -> Page[QuerySummary]:
+    """The paid queries of the caller's organisation, oldest first."""
+    permit(gate, caller, "answer", "read", {"tenant": caller.tenant})
+    with gate.house.sessions.reading() as session:
+        found = store.list_own(session, caller.tenant, after, limit + 1)
+    return page(found, limit, lambda q: q.id, _summary)
+
+
+def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) -> Question:
+    epsilon = PRESETS[body.preset] if body.preset is not None else _units(body)
+    asked = {
+        "sql": body.sql,
+        "grant": body.grant,
+        "purpose": body.purpose,
+        "epsilon": None if epsilon is None else str(epsilon),
+        "within": None if body.within is None else body.within.hex(),
+        "rows": body.rows,
+    }
+    return Question(
+        principal=caller,
+        sql=body.sql,
+        grant=body.grant,
+        purpose=body.purpose,
+        epsilon=epsilon,
+        within=body.within,
+        rows=body.rows,
+        idempotency_key=idempotency_key,
+        digest=INTL.digest(json.dumps(asked, sort_keys=True).encode()).hex(),
+    )
+
+
+def _units(body: QueryAsk) -> int | None:
+    # The schema admits at most twelve decimals, so this is exact.
+    return None if body.epsilon is None else int(body.epsilon.scaleb(12))
+
+
+def _shaped(request: Request, body: dict[str, Any]) -> Response:
+    if ARROW in request.headers.get("accept", ""):
+        return Response(as_arrow(body), media_type=ARROW)
+    return JSONResponse(body)
+
+
+def _summary(record: QueryRecord) -> QuerySummary:
+    return QuerySummary(
+        id=record.id, grant=record.grant, state=record.state, charged_at=record.charged_at, event=record.event
+    )

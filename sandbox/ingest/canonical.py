@@ -1,0 +1,203 @@
+"""From a source's columns to stored ones: parsed, put on the grid, clamped or kept to the domain, counted (P3.5)."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sandbox.catalog import Column, ColumnType
+from sandbox.errors import RequestError
+from sandbox.ingest import moments
+from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Counts, Held, Parsed, Shape
+from sandbox.ingest.grids import MOST_TEXT
+from sandbox.ingest.numbers import FAR, NumberGrid
+
+_NUMBERS: Final = frozenset({ColumnType.INTEGER, ColumnType.DECIMAL})
+_NANOS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+
+
+class Canonical:
+    """Turns one column's cells into what is stored. A stored value depends on its cell and declared facts alone."""
+
+    def __init__(self, column: Column, file: str) -> None:
+        self.shape = Shape.of(column)
+        self.counts = Counts()
+        self._column = column
+        self._file = file
+        self._grid = NumberGrid(column.grid, max(abs(column.lower or 0), abs(column.upper or 0)))
+        known = column.domain or ()
+        self._points = np.sort(np.array([v for v in known if isinstance(v, int)], np.int64))
+        self._places = {v: i for i, v in enumerate(known) if isinstance(v, str)}
+
+    def of(self, cells: pa.Array) -> Held:
+        """The stored form of some cells.
+
+        Raises:
+            RequestError: `source_column_type`, the source's type has no meaning for this column.
+        """
+        cells = _simple(cells)
+        if self._column.type is ColumnType.TEXT:
+            return self._texts(cells)
+        if pa.types.is_dictionary(cells.type):
+            present = _flags(cells.is_valid())
+            places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+            return self._bounded(self._parsed(_simple(cells.dictionary)).taken(places, present))
+        return self._bounded(self._parsed(cells))
+
+    # --- numbers, dates, timestamps, booleans ---
+
+    def _parsed(self, cells: pa.Array) -> Parsed:
+        kind = self._column.type
+        if pa.types.is_null(cells.type):
+            return Parsed(np.zeros(len(cells), np.int64), np.full(len(cells), MISSING, np.uint8))
+        if pa.types.is_temporal(cells.type) or pa.types.is_boolean(cells.type):
+            return self._typed(cells)
+        if not pa.types.is_string(cells.type):
+            return self._measured(cells)
+        if kind in _NUMBERS:
+            return self._grid.of_text(cells)
+        if kind is ColumnType.TIMESTAMP:
+            return self._from_micros(moments.each(cells, moments.micros))
+        return moments.each(cells, moments.day if kind is ColumnType.DATE else moments.truth)
+
+    def _measured(self, cells: pa.Array) -> Parsed:
+        """Integers and floats of the source."""
+        kind, present = self._column.type, _flags(cells.is_valid())
+        if kind not in _NUMBERS | {ColumnType.BOOLEAN}:
+            raise self._refused()
+        if pa.types.is_floating(cells.type):
+            values = cells.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+            parsed = self._grid.of_floats(np.asarray(values, np.float64), present)
+        elif pa.types.is_integer(cells.type):
+            values = cells.fill_null(0).to_numpy(zero_copy_only=False)
+            if values.dtype == np.uint64:
+                values = np.minimum(values, np.uint64(FAR))
+            parsed = self._grid.of_ints(values.astype(np.int64), present)
+        else:
+            raise self._refused()
+        if kind is ColumnType.BOOLEAN:
+            parsed.state[(parsed.state == GOOD) & (parsed.units != 0) & (parsed.units != 1)] = UNREADABLE
+        return parsed
+
+    def _typed(self, cells: pa.Array) -> Parsed:
+        """Booleans, dates and timestamps of the source."""
+        kind, found, present = self._column.type, cells.type, _flags(cells.is_valid())
+        state = np.where(present, np.uint8(GOOD), np.uint8(MISSING))
+        if pa.types.is_boolean(found) and kind in _NUMBERS | {ColumnType.BOOLEAN}:
+            values = np.asarray(cells.fill_null(False).to_numpy(zero_copy_only=False), np.int64)
+            return self._grid.of_ints(values, present)
+        if pa.types.is_date(found) and kind is ColumnType.DATE:
+            days = cells.cast(pa.date32()).cast(pa.int32()).fill_null(0)
+            return Parsed(np.asarray(days.to_numpy(zero_copy_only=False), np.int64), state)
+        if pa.types.is_timestamp(found) and kind in {ColumnType.DATE, ColumnType.TIMESTAMP}:
+            values = np.asarray(cells.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+            tick = _NANOS[found.unit]
+            if kind is ColumnType.DATE:
+                return Parsed(values // (86_400_000_000_000 // tick), state)
+            return Parsed(self._from_ticks(values, 1_000_000_000 // tick), state)
+        raise self._refused()
+
+    def _from_micros(self, parsed: Parsed) -> Parsed:
+        return Parsed(self._from_ticks(parsed.units, moments.MICRO), parsed.state)
+
+    def _from_ticks(self, values: npt.NDArray[np.int64], per_second: int) -> npt.NDArray[np.int64]:
+        """Ticks to the grid of seconds, half to even."""
+        size = int(self._column.grid) * per_second
+        low, rest = np.divmod(values, size)
+        twice = rest - (size - rest)
+        return np.asarray(low + ((twice > 0) | ((twice == 0) & (low % 2 != 0))), np.int64)
+
+    def _refused(self) -> RequestError:
+        return RequestError("source_column_type", file=self._file, column=self._column.name)
+
+    def _bounded(self, parsed: Parsed) -> Held:
+        """Keep to the domain, or clamp to the grid's inside; then narrow. Only columns without a domain are clamped."""
+        shape, counts, units = self.shape, self.counts, parsed.units
+        lower = shape.null + 1
+        upper = lower if self._column.upper is None else self._column.upper
+        good = parsed.state == GOOD
+        counts.null += int(np.count_nonzero(parsed.state == MISSING))
+        counts.unparsable += int(np.count_nonzero(parsed.state == UNREADABLE))
+        outside = good & ((units < lower) | (units > upper))
+        if len(self._points):
+            place = np.minimum(np.searchsorted(self._points, units), len(self._points) - 1)
+            outside = good & (self._points[place] != units)
+            counts.out_of_domain += int(np.count_nonzero(outside))
+            good &= ~outside
+        else:
+            counts.clamped += int(np.count_nonzero(outside))
+        return np.where(good, np.clip(units, lower, upper), shape.null).astype(shape.dtype)
+
+    # --- texts ---
+
+    def _texts(self, cells: pa.Array) -> Held:
+        """NFC, valid UTF-8, without NUL, not too long; of the domain where one is declared."""
+        if not pa.types.is_dictionary(cells.type):
+            cells = self._as_text(cells).dictionary_encode()
+        words = _simple(cells.dictionary)
+        if not pa.types.is_string(words.type):
+            words = self._as_text(words)
+        clean = [_clean(word) for word in words.view(pa.binary()).to_pylist()]
+        present = _flags(cells.is_valid())
+        places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        state = np.array([MISSING if c is None else c[1] for c in clean] or [MISSING], np.uint8)
+        state = np.where(present, state[places], np.uint8(MISSING))
+        self.counts.null += int(np.count_nonzero(state == MISSING))
+        self.counts.unparsable += int(np.count_nonzero(state == UNREADABLE))
+        if self.shape.kind == "text":
+            texts = pa.array([None if c is None else c[0] for c in clean], pa.string())
+            return texts.take(pa.array(np.where(state == GOOD, places, 0), mask=state != GOOD))
+        codes = np.array([-1 if c is None else self._places.get(c[0] or "", -1) for c in clean] or [-1], np.int64)
+        found = np.where(state == GOOD, codes[places], -1)
+        self.counts.out_of_domain += int(np.count_nonzero((found < 0) & (state == GOOD)))
+        return found.astype(self.shape.dtype)
+
+    def _as_text(self, cells: pa.Array) -> pa.Array:
+        """A source's numbers and dates as text, where the column is declared as text."""
+        if pa.types.is_string(cells.type):
+            return cells
+        try:
+            return pc.cast(cells, pa.string())
+        except pa.ArrowException:
+            raise self._refused() from None
+
+
+def _clean(word: bytes | None) -> tuple[str | None, int] | None:
+    """(text, state) of one distinct text; None for a missing one."""
+    if word is None:
+        return None
+    if len(word) > MOST_TEXT:
+        return None, UNREADABLE
+    try:
+        text = word.decode("utf-8")
+    except UnicodeDecodeError:
+        return None, UNREADABLE
+    if "\x00" in text:
+        return None, UNREADABLE
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    # NFC can make a text longer; the bound is on what is stored.
+    return (text, GOOD) if len(text.encode()) <= MOST_TEXT else (None, UNREADABLE)
+
+
+def _simple(cells: pa.Array) -> pa.Array:
+    """One Arrow type for each meaning: strings of 32-bit offsets, decimals as their text, dictionaries as they are."""
+    kind = cells.type
+    if pa.types.is_dictionary(kind):
+        return cells
+    if pa.types.is_binary(kind):
+        return cells.view(pa.string())
+    if pa.types.is_large_binary(kind):
+        return cells.cast(pa.binary()).view(pa.string())
+    if pa.types.is_decimal(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return cells.cast(pa.string())
+    return cells
+
+
+def _flags(column: pa.Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)

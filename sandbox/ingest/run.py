@@ -1,0 +1,209 @@
+"""One attempt at an ingest, from the source to uploaded files and their manifest object; what it commits is its result.
+
+Privacy: sections 2 and 3 of docs/privacy.md. Raw identifiers end in `identifiers.Pseudonyms`; rows lie on disks sealed
+only; the report and the progress depend on the data and are for people cleared for it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+
+from sandbox import crash
+from sandbox.catalog import DatasetSpec, SealedFile, Version, bucket_bits
+from sandbox.clock import Clock
+from sandbox.crypto.keys import RootKey, wrap
+from sandbox.crypto.suite import INTL, KEY_SIZE, suite
+from sandbox.errors import DependencyFailed, RequestError
+from sandbox.ingest.columns import Report, Shape
+from sandbox.ingest.files import Destination
+from sandbox.ingest.identifiers import Pseudonyms
+from sandbox.ingest.order import RowOrder
+from sandbox.ingest.reading import Reader, located
+from sandbox.ingest.sorting import SortedPart, sort_part, stored_column, stored_table
+from sandbox.ingest.spill import MOST_BUFFERED, Spill, part_bits
+from sandbox.objects.versions import FORMAT, manifest_key, seal_manifest
+from sandbox.ports import Connector, ObjectStore
+from sandbox.store.datasets import StoredPopulation
+from sandbox.store.sessions import Sessions
+
+Tick: TypeAlias = Callable[[str, int], None]
+"""Called with the phase and its rows so far; renews the lease."""
+
+MOST_THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What ingests work with. `source_dirs` are the folders that manifests may read."""
+
+    sessions: Sessions
+    clock: Clock
+    objects: ObjectStore
+    root_key: RootKey
+    connectors: Mapping[str, Connector]
+    source_dirs: tuple[Path, ...]
+    work_dir: Path
+    worker_id: str
+    threads: int = field(default_factory=lambda: min(os.cpu_count() or 1, MOST_THREADS))
+    lease_seconds: float = 120.0
+    most_buffered: int = MOST_BUFFERED
+    """Bytes of rows in memory before they are spilled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A version whose objects are uploaded; nobody sees it before its rows are committed."""
+
+    version: Version
+    manifest_object: str
+    manifest_sha256: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The ids that an attempt gives."""
+
+    version: str
+    dataset: str
+    number: int
+
+
+def build(parts: Parts, spec: DatasetSpec, population: StoredPopulation | None, names: Names, tick: Tick) -> Built:
+    """Make one version: read, canonicalise, route, sort, write, seal, upload, and say so in a manifest object.
+
+    Raises:
+        RequestError: `connector_unknown`, `source_…`, `ingest_too_many_rows`.
+        DependencyFailed: a full or failing disk or object store.
+    """
+    connector = parts.connectors.get(spec.source.connector)
+    if connector is None:
+        raise RequestError("connector_unknown", connector=spec.source.connector, known=sorted(parts.connectors))
+    path = str(located(parts.source_dirs, spec.source.path))
+    key = INTL.random(KEY_SIZE)
+    wrapped = _wrapped(parts.root_key, population, key, names.version)
+    report = Report()
+    destination = Destination(objects=parts.objects, version_id=names.version, key=key)
+    with ThreadPoolExecutor(parts.threads) as threads:
+        attempt = _Attempt(parts=parts, spec=spec, report=report, destination=destination, threads=threads, tick=tick)
+        if population is None:
+            bits, files = 0, attempt.public(connector, path)
+        else:
+            bits = bucket_bits(spec.n_max)
+            population_key = parts.root_key.unwrap(population.wrapped_key, population.id)
+            files = attempt.protected(connector, path, population, population_key, bits)
+    version = Version(
+        id=names.version, dataset_id=names.dataset, number=names.number, suite=INTL.id, format=FORMAT, bits=bits,
+        tiers=spec.tiers, wrapped_key=wrapped, files=tuple(files),
+    )  # fmt: skip
+    sealed = seal_manifest(version, spec, key)
+    object_key, sha256 = manifest_key(version.id), INTL.digest(sealed).hex()
+    parts.objects.put(object_key, BytesIO(sealed), size=len(sealed), sha256=sha256)
+    crash.point("ingest.manifest")
+    return Built(version=version, manifest_object=object_key, manifest_sha256=sha256, report=report)
+
+
+def _wrapped(root_key: RootKey, population: StoredPopulation | None, key: bytes, version_id: str) -> bytes:
+    """The version's key under the population's; under the root's for a public table."""
+    if population is None:
+        return root_key.wrap(key, version_id)
+    return wrap(INTL, root_key.unwrap(population.wrapped_key, population.id), key, version_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    parts: Parts
+    spec: DatasetSpec
+    report: Report
+    destination: Destination
+    threads: ThreadPoolExecutor
+    tick: Tick
+
+    def public(self, connector: Connector, path: str) -> list[SealedFile]:
+        """A public table: one file, in the source's order."""
+        reader = Reader(self.spec, None, self.report, threads=self.threads)
+        batches = []
+        for rows in reader.rows(connector, path):
+            batches.append(rows.columns)
+            self.report.rows_stored += rows.count
+            self.tick("read", self.report.rows_read)
+        crash.point("ingest.read")
+        table = pa.table(
+            {s.column.name: stored_column([b[s.column.name] for b in batches], s) for s in reader.shapes}
+        )
+        return [self.destination.store(table, reader.shapes, bucket=0, tier=0)]
+
+    def protected(
+        self, connector: Connector, path: str, population: StoredPopulation, population_key: bytes, bits: int
+    ) -> list[SealedFile]:
+        """A protected table: every (bucket, tier) is a file, also an empty one."""
+        chosen = suite(population.suite)
+        # Pseudonyms are the population's: its datasets join on them. Orders are the lineage's own.
+        pseudonym_key = chosen.kdf(population_key, b"sandbox pseudonyms v1")
+        order_key = chosen.kdf(population_key, b"sandbox orders v1\n" + self.spec.name.encode())
+        pseudonyms = Pseudonyms(chosen, pseudonym_key, population.spec.identifier)
+        reader = Reader(self.spec, pseudonyms, self.report, threads=self.threads)
+        order = RowOrder(chosen, order_key, reader.shapes)
+        routed = part_bits(self.spec.n_max, bits)
+        spill = Spill(self.parts.work_dir, routed, most_buffered=self.parts.most_buffered)
+        try:
+            for rows in reader.rows(connector, path):
+                spill.add(rows.as_batch())
+                self.tick("read", self.report.rows_read)
+            crash.point("ingest.read")
+            files: list[SealedFile] = []
+            per_bucket = 1 << (routed - bits)
+            for bucket in range(1 << bits):
+                numbers = range(bucket * per_bucket, (bucket + 1) * per_bucket)
+                files += self._bucket(bucket, list(self._sorted(spill, numbers, order, reader.shapes)), reader.shapes)
+            return files
+        finally:
+            spill.close()
+
+    def _sorted(
+        self, spill: Spill, numbers: Sequence[int], order: RowOrder, shapes: Sequence[Shape]
+    ) -> Iterator[SortedPart]:
+        def one(number: int) -> SortedPart:
+            return sort_part(spill.part(number), order, shapes, self.spec.tiers)
+
+        for part in self.threads.map(one, numbers):
+            self.report.units += part.units
+            self.report.rows_over_unit_limit += part.cut
+            self.report.rows_stored += sum(len(piece.ordinal) for piece in part.pieces)
+            self.tick("sort", self.report.rows_stored)
+            yield part
+
+    def _bucket(self, bucket: int, parts: list[SortedPart], shapes: Sequence[Shape]) -> list[SealedFile]:
+        crash.point("ingest.sorted")
+        first_units = list(accumulate((part.units for part in parts), initial=0))[:-1]
+
+        def one(tier: int) -> SealedFile:
+            table = stored_table([part.pieces[tier] for part in parts], first_units, shapes)
+            return self.destination.store(table, shapes, bucket=bucket, tier=tier)
+
+        files = []
+        for file in self.threads.map(one, range(len(self.spec.tiers))):
+            files.append(file)
+            self.tick("store", sum(f.rows for f in files))
+        return files
+
+
+def prepare(work_dir: Path) -> None:
+    """Make the work folder, for this process's owner alone.
+
+    Raises:
+        DependencyFailed: `work_folder_failed`.
+    """
+    try:
+        work_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        raise DependencyFailed("work_folder_failed") from None

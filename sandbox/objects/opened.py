@@ -1,0 +1,95 @@
+"""Opened files: the segments that plans need, decrypted once into sparse memory files, bounded in size."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sandbox.catalog import SealedFile
+from sandbox.crypto.stream import SegmentReader
+from sandbox.ports import ObjectStore
+
+
+@dataclass(slots=True)
+class _Opened:
+    """One sealed file: an anonymous memory file of its plaintext size, with only the loaded columns in it."""
+
+    fd: int
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    loaded: set[str] = field(default_factory=set)
+    resident: int = 0
+    users: int = 0
+
+
+class OpenedFiles:
+    """Keeps opened files up to `limit` bytes; the least recently used goes first. No plaintext touches a disk."""
+
+    def __init__(self, objects: ObjectStore, *, limit: int = 400_000_000) -> None:
+        self._objects = objects
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, _Opened] = OrderedDict()
+
+    @contextmanager
+    def lease(self, file: SealedFile, *, key: bytes, aad: bytes, columns: Iterable[str]) -> Iterator[int]:
+        """A descriptor of the file with these columns readable; valid inside the block.
+
+        Raises:
+            IntegrityFailed: the object is missing, or is not what was sealed.
+        """
+        opened = self._take(file)
+        try:
+            with opened.lock:
+                self._load(opened, file, key, aad, [c for c in columns if c not in opened.loaded])
+            yield opened.fd
+        finally:
+            with self._lock:
+                opened.users -= 1
+                self._evict()
+
+    def close(self) -> None:
+        """Forget all that nobody uses."""
+        with self._lock:
+            limit, self._limit = self._limit, -1
+            self._evict()
+            self._limit = limit
+
+    def _take(self, file: SealedFile) -> _Opened:
+        with self._lock:
+            opened = self._files.get(file.key)
+            if opened is None:
+                fd = os.memfd_create("opened", os.MFD_CLOEXEC)
+                os.ftruncate(fd, file.size)
+                opened = self._files[file.key] = _Opened(fd)
+            self._files.move_to_end(file.key)
+            opened.users += 1
+            return opened
+
+    def _load(self, opened: _Opened, file: SealedFile, key: bytes, aad: bytes, columns: list[str]) -> None:
+        ranges = [chunk for c in columns for chunk in file.chunks[c]]
+        if not opened.resident:
+            ranges += [(0, 4), (file.footer, file.size - file.footer)]
+        if not ranges:
+            return
+
+        def read(start: int, length: int) -> bytes:
+            return self._objects.read(file.key, start, length)
+
+        reader = SegmentReader(read, sealed_size=file.sealed_size, key=key, aad=aad)
+        for offset, plain in reader.segments(ranges):
+            os.pwrite(opened.fd, plain, offset)
+            opened.resident += len(plain)
+        opened.loaded.update(columns)
+
+    def _evict(self) -> None:
+        total = sum(o.resident for o in self._files.values())
+        for name in [n for n, o in self._files.items() if not o.users]:
+            if total <= self._limit:
+                return
+            opened = self._files.pop(name)
+            total -= opened.resident
+            os.close(opened.fd)

@@ -1,0 +1,83 @@
+"""Ports: what the house asks of object stores, executors and connectors, each with its adapters elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+
+from sandbox.catalog import Source
+
+CONTRACT = 1
+"""The contract version that a plug-in states as `CONTRACT`; another one is refused at start."""
+
+
+class ObjectStore(Protocol):
+    """Immutable objects under text keys such as `v1/ver_…/b0000.t00`; no plaintext ever comes here."""
+
+    def put(self, key: str, data: BinaryIO, *, size: int, sha256: str) -> None:
+        """Store `size` bytes under `key`, whole or not at all; durable when it returns. Same key, same bytes: no-op.
+
+        Raises:
+            Conflict: `object_exists`, the key holds other bytes.
+            DependencyFailed: `object_store_full` or `object_store_failed`.
+            IntegrityFailed: `object_corrupt`, the bytes read from `data` do not match `sha256` and `size`.
+        """
+        ...
+
+    def read(self, key: str, start: int, length: int) -> bytes:
+        """Exactly `length` bytes from `start`.
+
+        Raises:
+            IntegrityFailed: `object_missing` or `object_truncated`.
+            DependencyFailed: `object_store_failed`.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Bytes stored under `key`, or None."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Every key that starts with `prefix`, sorted."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the object; no error if there is none."""
+        ...
+
+
+class Executor(Protocol):
+    """Maps a function over buckets. A bucket's result is taken exactly once, none is missing, order is the input's."""
+
+    def map(self, function: Callable[[int], Any], buckets: Sequence[int]) -> list[Any]:
+        """`[function(b) for b in buckets]`, perhaps in parallel; the first exception is raised after all have ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceBatch:
+    """Rows as the source has them. `first_row` counts data rows from 1, for error places.
+
+    `table`'s columns are utf8 (CSV) or the source's own types (Parquet); a missing value is null.
+    """
+
+    first_row: int
+    table: pa.RecordBatch
+
+
+class Connector(Protocol):
+    """Reads one kind of source as a stream of batches in bounded memory."""
+
+    name: str
+    contract: int
+
+    def read(self, source: Source, path: str, columns: Sequence[str]) -> Iterator[SourceBatch]:
+        """Batches of at most about 64 MB, with just `columns`, in the source's order; `path` is local and allowed.
+
+        Raises:
+            RequestError: `source_…` with the place (file, line) and never a cell of data.
+        """
+        ...

@@ -1,0 +1,150 @@
+"""Settings: one frozen class, read from the home's settings.toml and from SANDBOX_ variables; secrets are paths."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from sandbox.errors import Position, RequestError
+
+FILE = "settings.toml"
+
+
+class Settings(BaseSettings):
+    """Everything that may differ between two gateways. Relative paths are below the home."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True, extra="forbid")
+
+    log_name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\s+]+$")]
+    """Origin of the log, in every checkpoint: names this gateway to auditors. Written by `init`."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs `tls_certificate` and `tls_key`."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8321
+    """Port to listen on; 0 takes a free one."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate chain."""
+    tls_key: Path | None = None
+    """PEM file with the certificate's private key."""
+    root_key: Path = Path("keys/root.key")
+    """File of the root key, mode 0600: it wraps every other key."""
+    log_key: Path = Path("keys/log.key")
+    """File of the log's signing key, mode 0600."""
+    log_vkey: Path = Path("log.vkey")
+    """File of the log's public key, to hand to auditors."""
+    database: Path = Path("sandbox.db")
+    """SQLite file of the ledger, the log and the catalogue."""
+    objects: Path = Path("objects")
+    """Folder of the sealed objects."""
+    work: Path = Path("work")
+    """Folder for the process's lock and an ingest's sealed runs; nothing readable is ever left there."""
+    sources: tuple[Path, ...] = (Path("sources"),)
+    """Folders that manifests may read; a source's path is below one of them."""
+    connectors: tuple[str, ...] = ("csv", "parquet")
+    """Entry points of `sandbox.connectors` that are loaded; no other plug-in is."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """Threads of the executor; 0 takes one per core."""
+    cache_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 400
+    """Memory for opened parts of sealed files, in MB."""
+    query_slots: Annotated[int, Field(ge=0, le=256)] = 0
+    """Queries that plan, pay and compute at one time, at most half of them one tenant's; 0 takes one per core.
+
+    A query pays only when it has a slot, so that it computes at once: waiting behind others after the charge would
+    make its answer late, and a late answer is never given.
+    """
+    query_queue: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Queries of one tenant that may wait for a slot; one more is refused."""
+    body_limit: Annotated[int, Field(ge=65_536, le=1 << 30)] = 12_000_000
+    """Largest request body, in bytes."""
+    bad_keys_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
+    """Failed authentications a minute and address before they are refused unlogged."""
+    denials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
+    """Denials a minute and principal that are written to the log."""
+    stop_seconds: Annotated[int, Field(ge=1, le=600)] = 20
+    """How long a stop waits for answers under way."""
+    free_disk_mb: Annotated[int, Field(ge=0)] = 1024
+    """Free disk space, in MB, below which `doctor` complains."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much the process tells on standard error."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Variables come before the file (which arrives as arguments); nothing else is read."""
+        return env_settings, init_settings
+
+    def loopback(self) -> bool:
+        """True when only this machine can reach `host`."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def digest(self, digest: Callable[[bytes], bytes]) -> str:
+        """The suite's digest over the settings, to compare two processes of one home.
+
+        Where it listens is left out: the flags of `serve` may change that.
+        """
+        values = self.model_dump(mode="json", exclude={"host", "port"})
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return digest(canonical.encode()).hex()
+
+
+def load(home: Path, **overrides: str | int | None) -> Settings:
+    """The settings of a home: defaults, then its file, then SANDBOX_ variables, then `overrides` that are not None.
+
+    Raises:
+        RequestError: `home_missing`, `settings_unreadable` with the place, or `settings_invalid` with the setting.
+    """
+    file = home / FILE
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RequestError("home_missing", home=str(home)) from None
+    except tomllib.TOMLDecodeError as e:
+        raise RequestError("settings_unreadable", file=str(file), position=_place(str(e), str(file))) from None
+    except (OSError, UnicodeDecodeError):
+        raise RequestError("settings_unreadable", file=str(file)) from None
+    # Flags beat variables, which beat the file; the command line has checked their types.
+    return checked(values, str(file)).model_copy(update={k: v for k, v in overrides.items() if v is not None})
+
+
+def checked(values: dict[str, object], file: str) -> Settings:
+    """Settings from already read values.
+
+    Raises:
+        RequestError: `settings_invalid` naming the first setting that is wrong, never its value.
+    """
+    try:
+        return Settings(**values)  # type: ignore[arg-type]  # pydantic checks the types that a TOML file cannot promise
+    except ValidationError as e:
+        first = e.errors(include_url=False, include_input=False, include_context=False)[0]
+        setting = ".".join(str(part) for part in first["loc"]) or "-"
+        raise RequestError("settings_invalid", file=file, setting=setting, problem=first["type"]) from None
+    except SettingsError as e:
+        # A variable that is not the JSON it should be; the text names the field between the first quotes.
+        setting = str(e).partition('"')[2].partition('"')[0] or "-"
+        raise RequestError("settings_invalid", file="environment", setting=setting, problem="json_invalid") from None
+
+
+def _place(message: str, file: str) -> Position | None:
+    # tomllib tells the place in its text only on Python 3.11: "… (at line 3, column 7)".
+    head, _, tail = message.rpartition("(at line ")
+    line, _, column = tail.rstrip(")").partition(", column ")
+    if head and line.isdigit() and column.isdigit():
+        return Position(line=int(line), column=int(column), file=file)
+    return None

@@ -1,0 +1,251 @@
+"""Paid queries in SQL: charged and logged in one transaction, then settled, failed or overrun once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from sandbox.clock import Clock
+from sandbox.errors import Conflict, Denied, IntegrityFailed
+from sandbox.flow import Cost, Principal
+from sandbox.ids import new_id
+from sandbox.policy.lifecycles import QUERY
+from sandbox.store import committee, ledger, log
+from sandbox.store import tables as t
+
+ATTEMPTS: Final = 2
+"""A charged query is begun at most twice (P6.2)."""
+
+OVERRUNS: Final = 3
+"""This many overruns of a company in a population stop its grants there (P7.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewQuery:
+    """A priced query about to be charged. `request` and `priced` are what a resume needs, as JSON."""
+
+    id: str
+    grant: str
+    population: str
+    request: Mapping[str, Any]
+    priced: Mapping[str, Any]
+    plan: str
+    """SHA-256 (hex) of the plan's canonical form."""
+    version: str
+    rung_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryRecord:
+    """A paid query."""
+
+    id: str
+    tenant: str
+    principal: str
+    grant: str
+    population: str
+    request: dict[str, Any]
+    priced: dict[str, Any]
+    version: str
+    state: str
+    attempt: int
+    lease_owner: str | None
+    lease_until: str | None
+    charged_at: str
+    rung_ms: int
+    event: str
+    answer_object: str | None
+    answer_sha256: str | None
+
+
+def idempotent(session: Session, principal_id: str, key: str) -> tuple[str, str] | None:
+    """What a principal used this idempotency key for: (digest of the body, id of the query)."""
+    row = session.get(t.IdempotencyRow, (principal_id, key))
+    return None if row is None else (row.digest, row.resource)
+
+
+def insert_charged(
+    session: Session,
+    clock: Clock,
+    *,
+    actor: Principal,
+    query: NewQuery,
+    step: str,
+    keys: Sequence[ledger.Key],
+    cost: Cost,
+    idempotency: tuple[str, str] | None,
+    worker: str,
+    lease_seconds: float,
+) -> QueryRecord:
+    """Charge a query and write down what it is: caps, ledger, query, idempotency key and event, or nothing at all.
+
+    `idempotency` is (key, digest of the body). The query starts `charged`, at attempt 1, leased to `worker`.
+
+    Raises:
+        Denied: `budget_exhausted`; `grant_not_active` or `grant_expired` if that came between decision and charge.
+        Conflict: `idempotency_key_reused` (with another body), `idempotency_in_flight` (the same body came first, as
+            `query`), `step_already_charged`.
+        IntegrityFailed: `cap_missing`, `charge_refused`.
+    """
+    _still_granted(session, clock, query.grant)
+    if idempotency is not None:
+        _claim_free(session, actor, *idempotency)
+    event_id, at = new_id("evt"), clock.text()
+    row = t.QueryRow(
+        id=query.id, tenant=actor.tenant, principal=actor.id, grant=query.grant, population=query.population,
+        request=dict(query.request), priced=dict(query.priced), version=query.version, state=QUERY.start, attempt=1,
+        lease_owner=worker, lease_until=clock.text(plus_seconds=lease_seconds), charged_at=at, rung_ms=query.rung_ms,
+        event=event_id, answer_object=None, answer_sha256=None,
+    )  # fmt: skip
+    ledger.charge(
+        session, clock, actor=actor, query_id=query.id, step=step, grant=query.grant, keys=keys, cost=cost,
+        event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_records=[row],
+    )  # fmt: skip
+    if idempotency is not None:
+        key, digest = idempotency
+        session.add(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
+        session.flush()
+    return _record(row)
+
+
+def settle(
+    session: Session, clock: Clock, query_id: str, attempt: int, *, answer_object: str, answer_sha256: str
+) -> QueryRecord:
+    """Say where the sealed answer lies, once; event `query.settle`.
+
+    Raises:
+        Conflict: `query_already_settled`: it has ended, or another attempt has taken it over.
+    """
+    stored = {"answer_object": answer_object, "answer_sha256": answer_sha256}
+    return _end(session, clock, query_id, attempt, "settle", stored=stored, details={"answer": answer_sha256})
+
+
+def fail(session: Session, clock: Clock, query_id: str, attempt: int, code: str) -> QueryRecord:
+    """End a query without an answer; it stays charged. Event `query.fail`.
+
+    Raises:
+        Conflict: `query_already_settled`.
+    """
+    return _end(session, clock, query_id, attempt, "fail", details={"code": code})
+
+
+def overrun(session: Session, clock: Clock, query_id: str, attempt: int) -> QueryRecord:
+    """End a query whose answer was not ready at its rung; it stays charged. Event `query.overrun`.
+
+    The third overrun of a company in a population, over all its grants, stops its active grants there (`grant.stop`).
+
+    Raises:
+        Conflict: `query_already_settled`.
+    """
+    record = _end(session, clock, query_id, attempt, "overrun", details={})
+    overrun_ = (
+        (t.QueryRow.state == "overrun")
+        & (t.QueryRow.tenant == record.tenant)
+        & (t.QueryRow.population == record.population)
+    )
+    count = session.scalar(select(func.count()).select_from(t.QueryRow).where(overrun_)) or 0
+    if count >= OVERRUNS:
+        for grant in committee.active_grants_in(session, record.tenant, record.population):
+            committee.move_grant(
+                session, clock, actor=log.SYSTEM, grant=grant.id, action="stop",
+                details={"cause": "overruns", "population": record.population, "overruns": count},
+            )  # fmt: skip
+    return record
+
+
+def abandoned(session: Session, clock: Clock) -> bool:
+    """Whether `take_over` has anything to look at: a reader's question, so that an idle duty locks nothing."""
+    return session.scalar(select(t.QueryRow.id).where(_abandoned(clock)).limit(1)) is not None
+
+
+def take_over(session: Session, clock: Clock, worker: str, lease_seconds: float) -> QueryRecord | None:
+    """Lease the oldest charged query whose lease has run out, under the next attempt number; None if there is none.
+
+    Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`).
+    """
+    waiting = select(t.QueryRow).where(_abandoned(clock)).order_by(t.QueryRow.id).with_for_update()
+    for row in session.scalars(waiting).all():
+        if row.attempt >= ATTEMPTS:
+            fail(session, clock, row.id, row.attempt, "attempts_exhausted")
+            continue
+        row.state = QUERY.step(row.state, "take_over").target
+        row.attempt += 1
+        row.lease_owner, row.lease_until = worker, clock.text(plus_seconds=lease_seconds)
+        session.flush()
+        return _record(row)
+    return None
+
+
+def _abandoned(clock: Clock) -> ColumnElement[bool]:
+    late = or_(t.QueryRow.lease_until.is_(None), t.QueryRow.lease_until <= clock.text())
+    return (t.QueryRow.state == QUERY.start) & late
+
+
+def get(session: Session, query_id: str) -> QueryRecord | None:
+    """One query as it is now."""
+    row = session.get(t.QueryRow, query_id, populate_existing=True)
+    return None if row is None else _record(row)
+
+
+def list_own(session: Session, tenant: str, after: str = "", limit: int = 100) -> list[QueryRecord]:
+    """A company's queries in order of their ids, after one of them."""
+    query = select(t.QueryRow).where(t.QueryRow.tenant == tenant, t.QueryRow.id > after)
+    return [_record(row) for row in session.scalars(query.order_by(t.QueryRow.id).limit(limit))]
+
+
+def _still_granted(session: Session, clock: Clock, grant_id: str) -> None:
+    """The grant may have ended since the decision; what is charged under it must be charged while it is active."""
+    grant = committee.get_grant(session, grant_id)
+    if grant is None or grant.state != "active":
+        raise Denied("grant_not_active", grant=grant_id, state=grant.state if grant else None)
+    if grant.terms.expires_at <= clock.text():
+        raise Denied("grant_expired", grant=grant_id, expired_at=grant.terms.expires_at)
+
+
+def _claim_free(session: Session, actor: Principal, key: str, digest: str) -> None:
+    used = idempotent(session, actor.id, key)
+    if used is None:
+        return
+    if used[0] != digest:
+        raise Conflict("idempotency_key_reused", key=key)
+    raise Conflict("idempotency_in_flight", key=key, query=used[1])
+
+
+def _end(
+    session: Session,
+    clock: Clock,
+    query_id: str,
+    attempt: int,
+    action: str,
+    *,
+    stored: Mapping[str, str] | None = None,
+    details: Mapping[str, str],
+) -> QueryRecord:
+    """One guarded UPDATE decides who ends the query; its event follows in the same transaction."""
+    move = QUERY.step(QUERY.start, action)
+    mine = (t.QueryRow.id == query_id) & t.QueryRow.state.in_(move.sources) & (t.QueryRow.attempt == attempt)
+    values = {"state": move.target, "lease_owner": None, "lease_until": None, **(stored or {})}
+    done = cast("CursorResult[Any]", session.execute(update(t.QueryRow).where(mine).values(**values)))
+    if done.rowcount != 1:
+        raise Conflict("query_already_settled", query=query_id)
+    row = session.get(t.QueryRow, query_id, populate_existing=True)
+    if row is None or move.event is None:
+        raise IntegrityFailed("query_lost", query=query_id)
+    log.append(
+        session, clock, move.event, actor=log.SYSTEM, subject=query_id,
+        details={**details, "query": query_id, "attempt": attempt}, tenant=row.tenant, records=[row],
+    )  # fmt: skip
+    return _record(row)
+
+
+def _record(row: t.QueryRow) -> QueryRecord:
+    return QueryRecord(
+        id=row.id, tenant=row.tenant, principal=row.principal, grant=row.grant, population=row.population,
+        request=row.request, priced=row.priced, version=row.version, state=row.state, attempt=row.attempt,
+        lease_owner=row.lease_owner, lease_until=row.lease_until, charged_at=row.charged_at, rung_ms=row.rung_ms,
+        event=row.event, answer_object=row.answer_object, answer_sha256=row.answer_sha256,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Work: what runs without a request, as named duties."""

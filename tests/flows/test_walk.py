@@ -1,0 +1,154 @@
+"""The main job over HTTP: what each part does, and what each is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pyarrow as pa
+import pytest
+
+from tests.house import City
+from tests.promises import promise
+
+SQL = "SELECT line, count(*), avg(delay) FROM city.trips GROUP BY line"
+
+
+@pytest.fixture(scope="session")
+def answer(town: City) -> dict[str, object]:
+    got = town.ask(SQL, "the-answer", epsilon="0.5")
+    assert got.status_code == 200, got.text
+    body: dict[str, object] = got.json()
+    return body
+
+
+def test_an_answer_says_all_that_a_reader_needs(answer: dict[str, object]) -> None:
+    assert [c["label"] for c in answer["columns"]] == ["line", "count", "avg"]  # type: ignore[attr-defined]
+    assert [r[0] for r in answer["rows"]] == ["A", "B", "C", None]  # type: ignore[attr-defined]
+    for row, low, high in zip(answer["rows"], answer["low"], answer["high"], strict=True):  # type: ignore[call-overload]
+        for i in (1, 2):
+            assert low[i] <= row[i] <= high[i]
+    assert answer["epsilon"] == "0.5"
+    assert answer["bounds"]["may_bite"] == ["rows_per_unit=3", "delay=-60..1300"]  # type: ignore[index]
+    assert set(answer["left"]) == {"pure", "gaussian_rho", "gaussian_epsilon"}  # type: ignore[call-overload]
+    assert str(answer["event"]).startswith("evt_")
+    assert {f["provenance"]["kind"] for f in answer["facts"]} == {"documented"}  # type: ignore[attr-defined]
+    assert "0 reviewed releases" in answer["promise"]["en"]  # type: ignore[index]
+
+
+@promise("P6.3")
+def test_the_same_key_and_body_is_free_and_the_same(town: City, answer: dict[str, object]) -> None:
+    before = town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"]
+    again = town.ask(SQL, "the-answer", epsilon="0.5")
+    assert again.json() == answer
+    assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"] == before
+    other = town.ask(SQL, "the-answer", epsilon="0.25")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
+
+
+def test_an_answer_stays_there_for_its_owner_alone(town: City, answer: dict[str, object]) -> None:
+    path = f"/v1/answers/{answer['id']}"
+    assert town.ok("GET", path) == answer
+    assert town.call("GET", path, part="rival").status_code == 404
+    assert town.call("GET", path, part="steward").status_code in {403, 404}
+
+
+def test_an_answer_as_arrow(town: City, answer: dict[str, object]) -> None:
+    got = town.call("GET", f"/v1/answers/{answer['id']}", Accept="application/vnd.apache.arrow.stream")
+    table = pa.ipc.open_stream(io.BytesIO(got.content)).read_all()
+    assert table.column_names == ["line", "count", "count_low", "count_high", "avg", "avg_low", "avg_high"]
+    assert table.column("count").to_pylist() == [r[1] for r in answer["rows"]]  # type: ignore[attr-defined]
+    assert json.loads(table.schema.metadata[b"sandbox"])["event"] == answer["event"]
+
+
+@promise("P6.5")
+def test_an_explanation_is_free(town: City) -> None:
+    before = town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"]
+    found = town.ok("POST", "/v1/queries", {"sql": SQL, "epsilon": "1", "explain": True})
+    assert found["epsilon"] == "1"
+    assert found["rung"] == 0.5
+    assert found["outputs"][1]["expected_interval"] > 0
+    assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"] == before
+
+
+def test_within_is_an_accuracy_instead_of_a_budget(town: City) -> None:
+    got = town.ask("SELECT count(*) FROM city.trips", "within-1", within=60.0).json()
+    assert got["high"][0][0] - got["rows"][0][0] <= 60
+
+
+REFUSED = [
+    ("no grant", {"sql": "SELECT count(*) FROM city.nothing", "epsilon": "0.1"}, 403, "no_grant"),
+    ("wrong purpose", {"sql": SQL, "epsilon": "0.1", "purpose": "advertising"}, 403, "wrong_purpose"),
+    ("over budget", {"sql": SQL, "epsilon": "2.99"}, 403, "budget_exhausted"),
+    ("star", {"sql": "SELECT * FROM city.trips", "epsilon": "0.1"}, 400, "sql_star"),
+    ("unknown column", {"sql": "SELECT avg(dleay) FROM city.trips", "epsilon": "0.1"}, 400, "unknown_column_near"),
+    ("no budget", {"sql": SQL}, 400, None),
+    ("epsilon zero", {"sql": SQL, "epsilon": "0"}, 400, None),
+    ("epsilon negative", {"sql": SQL, "epsilon": "-1"}, 400, None),
+    ("epsilon NaN", {"sql": SQL, "epsilon": "NaN"}, 400, None),
+    ("epsilon huge", {"sql": SQL, "epsilon": 1e300}, 400, None),
+    ("within NaN", {"sql": SQL, "within": "NaN"}, 400, None),
+    ("unknown field", {"sql": SQL, "epsilon": "0.1", "seed": 7}, 400, None),
+    ("ten megabytes", {"sql": "x" * 10_000_000, "epsilon": "0.1"}, 413, "query_too_long"),
+    ("file function", {"sql": "SELECT count(*) FROM read_csv('/etc/passwd')", "epsilon": "0.1"}, 400, "sql_table_function"),
+    ("stacked", {"sql": "SELECT count(*) FROM city.trips; DROP TABLE x", "epsilon": "0.1"}, 400, "sql_several_statements"),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "status", "code"), REFUSED, ids=[r[0] for r in REFUSED])
+def test_refusals_are_one_clear_problem_in_both_languages(
+    town: City, name: str, body: dict[str, object], status: int, code: str | None
+) -> None:
+    before = town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"]
+    got = town.call("POST", "/v1/queries", body, Idempotency_Key=f"refused-{name}".replace(" ", "-"))
+    assert got.status_code == status, got.text
+    problem = got.json()
+    assert code is None or problem["code"] == code
+    assert problem["text"]["en"]
+    assert any("\u4e00" <= c <= "\u9fff" for c in problem["text"]["zh"])
+    assert "Traceback" not in got.text
+    assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"] == before
+
+
+def test_bad_keys_are_refused(town: City) -> None:
+    for key in ("sbx_" + "A" * 43, "nonsense", ""):
+        got = town.client.get("/v1/me", headers={"Authorization": f"Bearer {key}"})
+        assert got.status_code == 401
+    assert town.client.get("/v1/me").status_code == 401
+
+
+def test_nobody_does_another_parts_work(town: City) -> None:
+    cases = [
+        ("POST", "/v1/populations", {"file": "p", "text": "x"}, "company"),
+        ("POST", "/v1/datasets", {"file": "m", "text": "x"}, "company"),
+        ("POST", "/v1/principals", {"name": "x", "tenant": "company", "roles": ["operator"]}, "company"),
+        ("GET", "/v1/log/entries", None, "company"),
+        ("GET", "/v1/log/entries", None, "operator"),
+        ("GET", "/v1/log/records?table=ledger", None, "steward"),
+        ("POST", "/v1/applications", {"scenario": "x", "purpose": "y", "datasets": ["city.trips"], "actions": ["query"],
+                                      "epsilon": "1", "expires_at": "2099-01-01"}, "committee1"),
+    ]  # fmt: skip
+    for method, path, body, part in cases:
+        assert town.call(method, path, body, part=part).status_code == 403, (path, part)
+
+
+def test_one_member_alone_cannot_approve_nor_twice_nor_the_applicants_side(town: City) -> None:
+    terms = {"scenario": "again", "purpose": "p", "datasets": ["city.trips"], "actions": ["query"], "epsilon": "0.5",
+             "expires_at": "2099-01-01"}  # fmt: skip
+    application = town.ok("POST", "/v1/applications", terms)
+    vote = f"/v1/applications/{application['id']}/vote"
+    assert town.call("POST", vote, {"approve": True}).status_code == 403, "the applicant"
+    assert town.ok("POST", vote, {"approve": True}, part="committee1")["state"] == "in_review"
+    assert town.call("POST", vote, {"approve": True}, part="committee1").status_code == 409, "twice"
+    assert town.call("POST", vote, {"approve": True}, part="steward").status_code == 403
+    assert town.ok("POST", vote, {"approve": True}, part="committee2")["state"] == "approved"
+
+
+def test_a_company_reads_its_own_events_only(town: City) -> None:
+    mine = town.ok("GET", "/v1/events?limit=1000")["items"]
+    theirs = town.ok("GET", "/v1/events?limit=1000", part="rival")["items"]
+    assert mine
+    assert {e["id"] for e in mine} & {e["id"] for e in theirs} == set()
+    text = json.dumps(mine)
+    assert "SELECT" not in text, "no SQL text in events"
+    assert not any(f'"{name}"' in text for name in ("committee1", "operator")), "no names of people in events"

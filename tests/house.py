@@ -1,0 +1,138 @@
+"""A real house for tests: a home on disk, the real app over HTTP, people with keys, and data that the test made."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.testclient import TestClient
+
+from sandbox.cli.home import make_home
+from sandbox.gateway.app import create_app
+from sandbox.ingest import duty as ingest
+from sandbox.query.rung import CostModel
+from sandbox.wiring import House, open_house
+from sandbox.work.sequence import Sequencer
+from tests.trips import MANIFEST, POPULATION, Row, csv_of
+
+PATIENT = CostModel(row_column=1e-9, row_node=1e-9, number=1e-7, fixed=0.16, threads=2)
+"""Rungs of half a second: the tests share their machine, and an overrun is a finding that only a quiet one can make."""
+
+
+@dataclass(slots=True)
+class City:
+    """A house with people: `keys` by part, `client` speaks HTTP to the real app."""
+
+    house: House
+    client: TestClient
+    keys: dict[str, str] = field(default_factory=dict)
+    grants: list[str] = field(default_factory=list)
+
+    def call(self, method: str, path: str, body: Any = None, *, part: str = "company", **headers: str) -> httpx2.Response:
+        """One request as one of the parts."""
+        sent = {"Authorization": f"Bearer {self.keys[part]}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        content = None if body is None else json.dumps(body)
+        return self.client.request(method, path, content=content, headers={"Content-Type": "application/json", **sent})
+
+    def ok(self, method: str, path: str, body: Any = None, *, part: str = "company", **headers: str) -> Any:
+        """The same; it must succeed."""
+        answer = self.call(method, path, body, part=part, **headers)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    def ask(self, sql: str, key: str, **asked: Any) -> httpx2.Response:
+        """A question with an idempotency key."""
+        return self.call("POST", "/v1/queries", {"sql": sql, **asked}, Idempotency_Key=key)
+
+    def ingest_parts(self) -> ingest.Parts:
+        """What the ingest duty needs of this house."""
+        house = self.house
+        return ingest.Parts(
+            sessions=house.sessions, clock=house.clock, objects=house.objects, root_key=house.root_key,
+            connectors=house.connectors, source_dirs=house.sources(), work_dir=house.work_dir(),
+            worker_id=house.worker_id,
+        )  # fmt: skip
+
+    def load(self, rows: Sequence[Row], manifest: str = MANIFEST, *, file: str = "trips.csv") -> dict[str, Any]:
+        """Put a source in place, register its manifest, run the ingest; gives the ingest as the steward sees it."""
+        (self.house.home / "sources" / file).write_text(csv_of(rows), "utf-8")
+        accepted = self.ok("POST", "/v1/datasets", {"file": "m.yaml", "text": manifest}, part="steward")
+        while ingest.run_next(self.ingest_parts()):
+            pass
+        found: dict[str, Any] = self.ok("GET", f"/v1/ingests/{accepted['ingest']}", part="steward")
+        return found
+
+    def grant(self, datasets: Sequence[str] = ("city.trips",), epsilon: str = "3", purpose: str = "planning") -> str:
+        """Apply and approve."""
+        terms = {
+            "scenario": "a test", "purpose": purpose, "datasets": list(datasets), "actions": ["query"],
+            "epsilon": epsilon, "expires_at": "2099-01-01",
+        }  # fmt: skip
+        application = self.ok("POST", "/v1/applications", terms)
+        for member in ("committee1", "committee2"):
+            application = self.ok("POST", f"/v1/applications/{application['id']}/vote", {"approve": True}, part=member)
+        self.grants.append(application["grant"])
+        return str(application["grant"])
+
+    def sequence(self) -> None:
+        """Number all events and sign."""
+        house = self.house
+        Sequencer(house.sessions, house.clock, name=house.log_name, key=house.log_key).run()
+
+
+def bundle_of(town: City) -> tuple[dict[str, Any], str]:
+    """What the auditor's verifier takes: the bundle over HTTP, while the sequencer runs, and the public key."""
+    stop = threading.Event()
+
+    def sequence() -> None:
+        while not stop.wait(0.02):
+            town.sequence()
+
+    thread = threading.Thread(target=sequence)
+    thread.start()
+    try:
+        bundle = town.ok("GET", "/v1/log/bundle", part="auditor")
+    finally:
+        stop.set()
+        thread.join()
+    return bundle, (town.house.home / "log.vkey").read_text().strip()
+
+
+PEOPLE = [
+    ("bureau", "owner", [("steward", "steward")]),
+    ("committee", "committee", [("committee1", "committee"), ("committee2", "committee")]),
+    ("company", "company", [("company", "engineer")]),
+    ("rival", "company", [("rival", "engineer")]),
+    ("audit", "supervisor", [("auditor", "auditor")]),
+]
+
+
+@contextmanager
+def opened(home: Path, keys: dict[str, str]) -> Iterator[City]:
+    """An existing home, opened."""
+    with open_house(home) as built:
+        house = dataclasses.replace(built, model=PATIENT)
+        with TestClient(create_app(house), raise_server_exceptions=False) as client:
+            yield City(house=house, client=client, keys=keys)
+
+
+@contextmanager
+def city(folder: Path, *, population: str = POPULATION) -> Iterator[City]:
+    """A fresh home with people and a population."""
+    made = make_home(folder / "home", "operator")
+    keys = {"operator": made.key}
+    with opened(folder / "home", keys) as it:
+        for tenant, kind, members in PEOPLE:
+            it.ok("POST", "/v1/tenants", {"name": tenant, "kind": kind}, part="operator")
+            for name, role in members:
+                body = {"name": name, "tenant": tenant, "roles": [role]}
+                it.keys[name] = it.ok("POST", "/v1/principals", body, part="operator")["key"]
+        it.ok("POST", "/v1/populations", {"file": "p.yaml", "text": population}, part="steward")
+        yield it

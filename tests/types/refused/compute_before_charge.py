@@ -1,0 +1,6 @@
+from sandbox.flow import Exact, Priced
+from sandbox.query.kernel import Bench, compute
+
+
+def swapped(priced: Priced, bench: Bench) -> Exact:
+    return compute(priced, bench)  # refused: arg-type

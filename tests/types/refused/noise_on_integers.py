@@ -1,0 +1,6 @@
+from sandbox.flow import Ints, Noisy
+from sandbox.query.release import noise
+
+
+def unguarded(values: Ints) -> Noisy:
+    return noise(values)  # refused: arg-type

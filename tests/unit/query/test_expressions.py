@@ -1,0 +1,147 @@
+"""Row expressions: exact, typed, and total over everything that may be stored."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.catalog import ColumnType
+from sandbox.errors import SandboxError
+from sandbox.flow import Call, Expr
+from sandbox.query.expressions import bind, columns_of
+from sandbox.query.parse import parse_select
+from sandbox.query.sql import _FORMS, render
+from sandbox.query.syntax import Node
+from tests.promises import promise
+from tests.unit.query.specs import SPEC
+
+
+def where(text: str) -> Node:
+    node = parse_select(f"select count(*) from city.trips where {text}").where
+    assert node is not None
+    return node
+
+
+EXTREMES: dict[str, list[Any]] = {
+    c.name: (
+        [None, "", "A", "%", "\\", "'", "é" * 500, "\U0001f600", "ﷺ", "İ", "ß"]
+        if c.type is ColumnType.TEXT
+        else [None, c.lower, c.upper, 0, 1]
+    )
+    for c in SPEC.columns
+}
+
+
+@pytest.fixture(scope="module")
+def stored() -> duckdb.DuckDBPyConnection:
+    """Every extreme that ingest may store, all combinations of two columns at a time."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    kinds = {c.name: "VARCHAR" if c.type is ColumnType.TEXT else "BIGINT" for c in SPEC.columns}
+    connection.execute("CREATE TABLE t (" + ", ".join(f'"{n}" {k}' for n, k in kinds.items()) + ")")
+    longest = max(len(v) for v in EXTREMES.values())
+    names = list(EXTREMES)
+    rows = [[EXTREMES[n][(i + s * j) % len(EXTREMES[n])] for j, n in enumerate(names)] for i in range(longest) for s in
+            range(longest)]  # fmt: skip
+    connection.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", rows)
+    return connection
+
+
+TOTAL = [
+    "big + 1 > 0", "big - big > 0", "big * 2 > 1", "-big > 0", "abs(big) > 0", "big * big > 0", "big / 7 = 1",
+    "big % 7 = 1", "big / -1 = 1", "fare / 3 > 1", "fare / -0.5 > 1", "fare * 1.5 > delay", "delay % 5 = 0",
+    "fare > 12.345", "fare in (1, 2.5, 3.005)", "delay between -5 and 5", "line in ('A', 'B')", "note like 'A%'",
+    "note ilike '%ß%'", "lower(note) = 'a'", "upper(note) = 'A'", "length(note) > 3", "note < 'm'",
+    "coalesce(delay, 0) = 0", "case when delay > 0 then 1 when delay < 0 then -1.5 else null end > 0",
+    "paid and not paid or paid is null", "paid is true", "paid is not false", "delay is null",
+    "day > '2013-01-01'", "day between date '2013-01-01' and '2013-12-31'", "extract(year from day) = 2013",
+    "extract(isodow from day) < 6", "extract(week from day) = 1", "extract(doy from day) = 366",
+    "extract(quarter from at) = 1", "extract(hour from at) between 6 and 9", "extract(second from at) = 59",
+    "at >= '2013-01-01 00:00:00'", "at < timestamp '2014-01-01 12:30:00.5'", "extract(minute from at) = 0",
+]  # fmt: skip
+
+
+@promise("P3.4")
+@pytest.mark.parametrize("text", TOTAL)
+def test_no_stored_value_makes_an_expression_fail(text: str, stored: duckdb.DuckDBPyConnection) -> None:
+    typed = bind(where(text), SPEC)
+    assert typed.kind == "boolean"
+    rows = stored.execute(f"SELECT {render(typed.expr)} FROM t").fetchall()
+    assert {r[0] for r in rows} <= {True, False, None}
+
+
+@promise("P3.4")
+def test_the_total_list_covers_the_whitelist() -> None:
+    used: set[str] = set()
+
+    def walk(expr: Expr) -> None:
+        if isinstance(expr, Call):
+            used.add(expr.name.split()[0])
+            for a in expr.args:
+                walk(a)
+
+    for text in [*TOTAL, "big * big * 2 > 1", "not (line = 'A')", "delay <> 1", "delay <= 1", "delay >= 1"]:
+        walk(bind(where(text), SPEC).expr)
+    assert used >= {name.split()[0] for name in _FORMS}
+
+
+@promise("P3.5")
+@given(st.integers(-500, 20000), st.decimals(-100, 100, places=3, allow_nan=False))
+def test_comparisons_are_exact_between_grids(units: int, constant: Any) -> None:
+    """fare is stored in hundredths; the constant has thousandths: no float decides."""
+    typed = bind(where(f"fare > {constant}"), SPEC)
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    (answer,) = connection.execute(f'SELECT {render(typed.expr)} FROM (SELECT {units}::BIGINT AS "fare")').fetchone()  # type: ignore[misc]
+    connection.close()
+    assert answer == (Fraction(units, 100) > Fraction(constant))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("big * big * big > 1", "expression_overflows"),
+        ("delay / 0 = 1", "expression_divisor"),
+        ("delay / hour = 1", "expression_divisor"),
+        ("fare % 2 = 1", "expression_modulo"),
+        ("delay = 'x'", "expression_mixed"),
+        ("day > 'yesterday'", "expression_moment"),
+        ("day = '2013-02-30'", "expression_moment"),
+        ("note like line", "expression_like"),
+        ("note like 'a\\%'", "expression_like"),
+        ("delay and paid", "expression_type"),
+        ("extract(hour from day) = 1", "expression_extract"),
+        ("rider = 'x'", "unit_column_hidden"),
+        ("dleay > 1", "unknown_column_near"),
+        ("zzzzzz > 1", "unknown_column"),
+        ("ordinal = 0", "unknown_column"),
+        ("pseudonym = 0", "unknown_column"),
+        ("ui = 0", "unknown_column"),
+        ("count(*) > 1", "aggregate_in_row"),
+        ("round(delay) = 1", "expression_round"),
+    ],
+)
+def test_what_is_not_total_is_refused_with_its_place(text: str, code: str) -> None:
+    with pytest.raises(SandboxError) as caught:
+        bind(where(text), SPEC)
+    assert caught.value.code == code
+    assert caught.value.position is not None
+    assert caught.value.position.column > 30
+
+
+@promise("P3.3")
+@pytest.mark.parametrize("name", ["rider", "ordinal", "pseudonym", "ui"])
+def test_no_expression_sees_unit_ordinal_or_index(name: str) -> None:
+    for text in (f"{name} = 1", f"coalesce({name}, 1) = 1", f"case when {name} > 1 then true else false end"):
+        with pytest.raises(SandboxError) as caught:
+            bind(where(text), SPEC)
+        assert caught.value.code in {"unit_column_hidden", "unknown_column", "unknown_column_near"}
+
+
+def test_columns_of_an_expression() -> None:
+    assert columns_of(bind(where("delay > 1 and line = 'A' or fare < hour"), SPEC).expr) == {
+        "delay", "line", "fare", "hour",
+    }  # fmt: skip
