@@ -17,10 +17,10 @@ stop: $(VENV)/.demo
 
 # Everything that must hold on main: style, types, import contracts, generated documents, tests.
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow"
 
 test-all: $(VENV)/.test lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -32,10 +32,10 @@ docs: $(VENV)/.test
 	$(BIN)/python -m tests.generate
 
 audit-privacy: $(VENV)/.test
-	$(BIN)/python -m pytest -q tests/privacy
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/privacy
 
 faults: $(VENV)/.test
-	$(BIN)/python -m pytest -q tests/faults
+	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/faults
 
 bench: $(VENV)/.demo
 	$(BIN)/python -m benchmarks.run

@@ -24,7 +24,7 @@ def start() -> None:
     sys.stdout.write(
         f"The gateway runs at {url} with the demo's home. 网关正在运行。\n"
         "Try it 试一试:\n"
-        "  . .demo/env && export SANDBOX_KEY=$SANDBOX_KEY_COMPANY && . .venv/bin/activate\n"
+        "  set -a; . .demo/env; SANDBOX_KEY=$SANDBOX_KEY_COMPANY; set +a; . .venv/bin/activate\n"
         '  sandbox query "SELECT year, count(*), avg(docvis) FROM health.rwm5yr GROUP BY year" --epsilon 0.1\n'
         "  sandbox grant list\n"
         f"  {url}/openapi.json describes the HTTP interface. Keys for each part stand in .demo/env.\n"

@@ -90,13 +90,13 @@ def write_env(values: dict[str, str]) -> None:
     ENV.unlink(missing_ok=True)
     descriptor = os.open(ENV, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.writelines(f"export {name}={value}\n" for name, value in values.items())
+        file.writelines(f"{name}={value}\n" for name, value in values.items())
 
 
 def read_env() -> dict[str, str]:
     """The values of .demo/env."""
     lines = ENV.read_text().splitlines() if ENV.exists() else []
-    return dict(line.removeprefix("export ").split("=", 1) for line in lines if "=" in line)
+    return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def sandbox(*arguments: str, url: str = "", key: str = "", check: bool = True, show: bool = True) -> str:

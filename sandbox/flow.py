@@ -253,7 +253,8 @@ class Charged:
     attempt: int
     charged_at: str
     event_id: str
-    left: Mapping[str, Any]
+    receipt: Mapping[str, str]
+    """What was left at the charge, in ledger units; see `query.render`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -90,7 +90,15 @@ def lifecycles() -> str:
     return "\n".join(lines)
 
 
+def interface() -> str:
+    """The golden OpenAPI: what the gateway promises to programs; additive only."""
+    from tests.unit.gateway.test_openapi import written
+
+    return written()
+
+
 GENERATED = {
+    "tests/golden/openapi.json": interface,
     "ARCHITECTURE.md": architecture,
     "docs/promises.md": promises,
     "docs/lifecycles.md": lifecycles,

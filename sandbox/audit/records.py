@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -36,10 +37,23 @@ def record_digest(values: Mapping[str, object]) -> str:
     Raises:
         IntegrityFailed: `record_refused`.
     """
+    return INTL.digest(_canonical(plain(values))).hex()
+
+
+def _canonical(form: dict[str, Plain]) -> bytes:
+    """RFC 8785.
+
+    Without numbers the standard library writes the same bytes ten times faster, as long as no text has a character
+    outside the basic plane: there the two orders of keys differ.
+    """
+    text = json.dumps(form, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     try:
-        return INTL.digest(rfc8785.dumps(plain(values))).hex()
-    except rfc8785.CanonicalizationError:  # a text that is not valid Unicode
+        if text.isascii() or max(text) < "\ud800":
+            return text.encode()
+        canonical: bytes = rfc8785.dumps(form)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):  # a text that is not valid Unicode
         raise IntegrityFailed("record_refused", column="text") from None
+    return canonical
 
 
 def _plain(value: object, column: str) -> Plain:

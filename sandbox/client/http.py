@@ -178,7 +178,9 @@ class Http:
 
     def _unreachable(self, error: BaseException) -> ProblemError:
         params = {"url": str(self._client.base_url)}
-        return ProblemError("gateway_untrusted" if _untrusted(error) else "gateway_unreachable", status=0, params=params)
+        if _untrusted(error):
+            return ProblemError("gateway_untrusted", status=0, params=params)
+        return ProblemError("gateway_unreachable", status=0, params=params)
 
     def _json(self, response: httpx2.Response) -> Any:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -22,6 +22,8 @@ KEY_SIZE: Final = 32
 
 _NONCE_SIZE: Final = 12
 _TAG_SIZE: Final = 16
+_BLOCK_SIZE: Final = 64
+"""Bytes that SHA-256 takes at a time."""
 
 
 class Digest(Protocol):
@@ -52,6 +54,7 @@ class Kdf(Protocol):
 class Suite:
     """One choice of algorithms. Another one (`gm`: SM3, SM4, SM2) is a second value of this shape.
 
+    `macs(key, messages, length)` gives the first bytes of each message's `mac`, one behind the other.
     `seal(key, plain, aad)` gives nonce, ciphertext and tag as one piece; a key seals at most 2^32 pieces.
     `open(key, sealed, aad)` raises IntegrityFailed `sealed_open_failed` for a wrong key, other aad or changed bytes.
     `sign` takes the raw private key; `verify` never raises, it says no.
@@ -61,6 +64,7 @@ class Suite:
     digest: Callable[[bytes], bytes]
     new_digest: Callable[[], Digest]
     mac: Callable[[bytes, bytes], bytes]
+    macs: Callable[[bytes, Iterable[bytes], int], bytes]
     kdf: Kdf
     seal: Callable[[bytes, bytes, bytes], bytes]
     open: Callable[[bytes, bytes, bytes], bytes]
@@ -81,6 +85,20 @@ def _new_sha256() -> Digest:
 
 def _hmac_sha256(key: bytes, content: bytes) -> bytes:
     return hmac.digest(key, content, "sha256")
+
+
+def _hmacs_sha256(key: bytes, messages: Iterable[bytes], length: int) -> bytes:
+    """Both pads are hashed once for all messages (RFC 2104, section 4): twice as fast on short ones."""
+    block = (key if len(key) <= _BLOCK_SIZE else _sha256(key)).ljust(_BLOCK_SIZE, b"\0")
+    inner, outer = (hashlib.sha256(bytes(byte ^ pad for byte in block)).copy for pad in (0x36, 0x5C))
+    macs = []
+    for message in messages:
+        first = inner()
+        first.update(message)
+        second = outer()
+        second.update(first.digest())
+        macs.append(second.digest()[:length])
+    return b"".join(macs)
 
 
 def _hkdf_sha256(key: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
@@ -132,6 +150,7 @@ INTL: Final = Suite(
     digest=_sha256,
     new_digest=_new_sha256,
     mac=_hmac_sha256,
+    macs=_hmacs_sha256,
     kdf=_hkdf_sha256,
     seal=_seal_aes_256_gcm,
     open=_open_aes_256_gcm,

@@ -13,11 +13,14 @@ import pyarrow.compute as pc
 from sandbox.catalog import Column, ColumnType
 from sandbox.errors import RequestError
 from sandbox.ingest import moments
-from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Counts, Held, Parsed, Shape
+from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Counts, Held, Parsed, Shape, present
 from sandbox.ingest.grids import MOST_TEXT
 from sandbox.ingest.numbers import FAR, NumberGrid
 
 _NUMBERS: Final = frozenset({ColumnType.INTEGER, ColumnType.DECIMAL})
+_OUTSIDE: Final = 3
+"""Beside the states of a cell: a text that the domain does not have."""
+
 _NANOS: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 
@@ -44,9 +47,9 @@ class Canonical:
         if self._column.type is ColumnType.TEXT:
             return self._texts(cells)
         if pa.types.is_dictionary(cells.type):
-            present = _flags(cells.is_valid())
+            found = present(cells)
             places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-            return self._bounded(self._parsed(_simple(cells.dictionary)).taken(places, present))
+            return self._bounded(self._parsed(_simple(cells.dictionary)).taken(places, found))
         return self._bounded(self._parsed(cells))
 
     # --- numbers, dates, timestamps, booleans ---
@@ -67,17 +70,17 @@ class Canonical:
 
     def _measured(self, cells: pa.Array) -> Parsed:
         """Integers and floats of the source."""
-        kind, present = self._column.type, _flags(cells.is_valid())
+        kind, there = self._column.type, present(cells)
         if kind not in _NUMBERS | {ColumnType.BOOLEAN}:
             raise self._refused()
         if pa.types.is_floating(cells.type):
             values = cells.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
-            parsed = self._grid.of_floats(np.asarray(values, np.float64), present)
+            parsed = self._grid.of_floats(np.asarray(values, np.float64), there)
         elif pa.types.is_integer(cells.type):
-            values = cells.fill_null(0).to_numpy(zero_copy_only=False)
+            values = (cells.fill_null(0) if cells.null_count else cells).to_numpy(zero_copy_only=False)
             if values.dtype == np.uint64:
                 values = np.minimum(values, np.uint64(FAR))
-            parsed = self._grid.of_ints(values.astype(np.int64), present)
+            parsed = self._grid.of_ints(values.astype(np.int64, copy=False), there)
         else:
             raise self._refused()
         if kind is ColumnType.BOOLEAN:
@@ -86,11 +89,11 @@ class Canonical:
 
     def _typed(self, cells: pa.Array) -> Parsed:
         """Booleans, dates and timestamps of the source."""
-        kind, found, present = self._column.type, cells.type, _flags(cells.is_valid())
-        state = np.where(present, np.uint8(GOOD), np.uint8(MISSING))
+        kind, found, there = self._column.type, cells.type, present(cells)
+        state = np.where(there, np.uint8(GOOD), np.uint8(MISSING))
         if pa.types.is_boolean(found) and kind in _NUMBERS | {ColumnType.BOOLEAN}:
-            values = np.asarray(cells.fill_null(False).to_numpy(zero_copy_only=False), np.int64)
-            return self._grid.of_ints(values, present)
+            values = np.asarray(cells.fill_null(False).cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
+            return self._grid.of_ints(values, there)
         if pa.types.is_date(found) and kind is ColumnType.DATE:
             days = cells.cast(pa.date32()).cast(pa.int32()).fill_null(0)
             return Parsed(np.asarray(days.to_numpy(zero_copy_only=False), np.int64), state)
@@ -120,18 +123,26 @@ class Canonical:
         shape, counts, units = self.shape, self.counts, parsed.units
         lower = shape.null + 1
         upper = lower if self._column.upper is None else self._column.upper
+        clean = not parsed.state.any()
+        if clean and not len(self._points) and len(units) and lower <= units.min() and units.max() <= upper:
+            return units.astype(shape.dtype)
         good = parsed.state == GOOD
         counts.null += int(np.count_nonzero(parsed.state == MISSING))
         counts.unparsable += int(np.count_nonzero(parsed.state == UNREADABLE))
-        outside = good & ((units < lower) | (units > upper))
         if len(self._points):
-            place = np.minimum(np.searchsorted(self._points, units), len(self._points) - 1)
-            outside = good & (self._points[place] != units)
+            outside = good & ~self._in_domain(units)
             counts.out_of_domain += int(np.count_nonzero(outside))
             good &= ~outside
         else:
-            counts.clamped += int(np.count_nonzero(outside))
+            counts.clamped += int(np.count_nonzero(good & ((units < lower) | (units > upper))))
         return np.where(good, np.clip(units, lower, upper), shape.null).astype(shape.dtype)
+
+    def _in_domain(self, units: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        first, last = self._points[0], self._points[-1]
+        if last - first == len(self._points) - 1:
+            return np.asarray((units >= first) & (units <= last))
+        place = np.minimum(np.searchsorted(self._points, units), len(self._points) - 1)
+        return np.asarray(self._points[place] == units)
 
     # --- texts ---
 
@@ -143,19 +154,24 @@ class Canonical:
         if not pa.types.is_string(words.type):
             words = self._as_text(words)
         clean = [_clean(word) for word in words.view(pa.binary()).to_pylist()]
-        present = _flags(cells.is_valid())
-        places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-        state = np.array([MISSING if c is None else c[1] for c in clean] or [MISSING], np.uint8)
-        state = np.where(present, state[places], np.uint8(MISSING))
-        self.counts.null += int(np.count_nonzero(state == MISSING))
-        self.counts.unparsable += int(np.count_nonzero(state == UNREADABLE))
+        # The last entries stand for a missing cell.
+        texts = [None if c is None else c[0] for c in clean] + [None]
+        state = np.array([MISSING if c is None else c[1] for c in clean] + [MISSING], np.uint8)
+        places = np.asarray(cells.indices.fill_null(len(clean)).to_numpy(zero_copy_only=False), np.int64)
         if self.shape.kind == "text":
-            texts = pa.array([None if c is None else c[0] for c in clean], pa.string())
-            return texts.take(pa.array(np.where(state == GOOD, places, 0), mask=state != GOOD))
-        codes = np.array([-1 if c is None else self._places.get(c[0] or "", -1) for c in clean] or [-1], np.int64)
-        found = np.where(state == GOOD, codes[places], -1)
-        self.counts.out_of_domain += int(np.count_nonzero((found < 0) & (state == GOOD)))
-        return found.astype(self.shape.dtype)
+            self._count(state, np.bincount(places, minlength=len(state)))
+            return pa.array(texts, pa.string()).take(pa.array(places))
+        codes = np.array([-1 if text is None else self._places.get(text, -1) for text in texts], self.shape.dtype)
+        state[(state == GOOD) & (codes < 0)] = _OUTSIDE
+        if state[:-1].any() or cells.null_count:
+            self._count(state, np.bincount(places, minlength=len(state)))
+        return codes[places]
+
+    def _count(self, state: npt.NDArray[np.uint8], cells: npt.NDArray[np.int64]) -> None:
+        """Add what became of each distinct text, as often as it stands in the column."""
+        self.counts.null += int(cells[state == MISSING].sum())
+        self.counts.unparsable += int(cells[state == UNREADABLE].sum())
+        self.counts.out_of_domain += int(cells[state == _OUTSIDE].sum())
 
     def _as_text(self, cells: pa.Array) -> pa.Array:
         """A source's numbers and dates as text, where the column is declared as text."""
@@ -197,7 +213,3 @@ def _simple(cells: pa.Array) -> pa.Array:
     if pa.types.is_decimal(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return cells.cast(pa.string())
     return cells
-
-
-def _flags(column: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)

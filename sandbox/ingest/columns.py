@@ -101,3 +101,13 @@ class Report:
         """The report as JSON has it."""
         columns = {name: counts.as_report() for name, counts in self.columns.items()}
         return {**{f.name: getattr(self, f.name) for f in fields(self)}, "columns": columns}
+
+
+def flags(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """An Arrow boolean array without nulls as numpy has it (its own conversion goes cell by cell)."""
+    return np.asarray(column.cast(pa.uint8()).to_numpy(zero_copy_only=False)).view(np.bool_)
+
+
+def present(column: pa.Array) -> npt.NDArray[np.bool_]:
+    """Where a column has a value."""
+    return np.ones(len(column), np.bool_) if column.null_count == 0 else flags(column.is_valid())

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from sandbox.catalog import Identifier
 from sandbox.crypto.suite import KEY_SIZE, Suite
 from sandbox.errors import RequestError
+from sandbox.ingest.columns import present
 from sandbox.ingest.remembered import Remembered
 
 Hashed: TypeAlias = npt.NDArray[np.uint64]
@@ -95,7 +96,7 @@ class Pseudonyms:
     """
 
     def __init__(self, suite: Suite, key: bytes, identifier: Identifier, *, most_remembered: int = MOST) -> None:
-        self._mac = suite.mac
+        self._macs = suite.macs
         self._key = key
         self._identifier = identifier
         self._known = Remembered(suite.random(KEY_SIZE), most_remembered)
@@ -108,19 +109,19 @@ class Pseudonyms:
         Raises:
             RequestError: `source_column_type`.
         """
-        present = np.asarray(cells.is_valid().to_numpy(zero_copy_only=False), np.bool_)
         if pa.types.is_dictionary(cells.type):
             pseudonyms, usable = self._of_cells(cells.dictionary, file, column)
             places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
             if not len(pseudonyms):
                 return np.zeros(len(places), np.uint64), np.zeros(len(places), np.bool_)
-            return pseudonyms[places], usable[places] & present
+            return pseudonyms[places], usable[places] & present(cells)
         pseudonyms, usable = self._of_cells(cells, file, column)
-        return pseudonyms, usable & present
+        return pseudonyms, usable & present(cells) if cells.null_count else usable
 
     def _of_cells(self, cells: pa.Array, file: str, column: str) -> tuple[Hashed, Flags]:
         if pa.types.is_signed_integer(cells.type):
-            values = np.asarray(cells.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+            whole = cells.fill_null(0) if cells.null_count else cells
+            values = np.asarray(whole.to_numpy(zero_copy_only=False), np.int64)
             return self._known_or_hashed(self._known.macs_of_integers(values), pa.array(values))
         words = _texts(cells, file, column).fill_null("")
         lengths = np.asarray(pc.binary_length(words).to_numpy(zero_copy_only=False), np.int64)
@@ -153,10 +154,9 @@ class Pseudonyms:
         self._pseudonyms[entries], self._usable[entries] = pseudonyms, usable
 
     def _hashed(self, words: pa.Array) -> tuple[Hashed, Flags]:
-        mac, key = self._mac, self._key
         texts = canonical_all(self._identifier, words)
-        usable = np.asarray(texts.is_valid().to_numpy(zero_copy_only=False), np.bool_)
-        macs = b"".join([mac(key, text)[:8] for text in texts.drop_null().view(pa.binary()).to_pylist()])
+        usable = present(texts)
+        macs = self._macs(self._key, texts.drop_null().view(pa.binary()).to_pylist(), 8)
         pseudonyms = np.zeros(len(texts), np.uint64)
         pseudonyms[usable] = np.frombuffer(macs, ">u8")
         return pseudonyms, usable

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Parsed
+from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Parsed, present
 
 MICRO: Final = 1_000_000
 
@@ -72,9 +72,8 @@ def each(column: pa.Array, read: Callable[[str], int]) -> Parsed:
     parsed = Parsed(np.zeros(len(words), np.int64), np.zeros(len(words), np.uint8))
     for i, word in enumerate(words):
         parsed.units[i], parsed.state[i] = _one(word, read)
-    present = np.asarray(coded.is_valid().to_numpy(zero_copy_only=False), np.bool_)
     places = np.asarray(coded.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-    return parsed.taken(places, present)
+    return parsed.taken(places, present(coded))
 
 
 def _one(word: bytes, read: Callable[[str], int]) -> tuple[int, int]:

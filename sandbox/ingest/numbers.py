@@ -16,12 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Ints, Parsed
+from sandbox.ingest.columns import GOOD, MISSING, UNREADABLE, Ints, Parsed, flags, present
 
 FAR: Final = 2**61
 """Stands for every value beyond all bounds, which are below 2^53."""
 
 _DIGITS: Final = 18
+_POWERS: Final = 10 ** np.arange(_DIGITS + 1, dtype=np.int64)
 _NUMBER: Final = re.compile(rb"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
 _SPACE: Final = b" \t\r\n\v\f"
 _LONGEST: Final = 400
@@ -40,32 +41,37 @@ class NumberGrid:
         whole = len(str(int((reach + 1) * self.grid))) + 1
         # Plain decimals with so many digits before and behind the point fit int64 as they are.
         self._behind = _DIGITS - whole
+        self._before = 10**whole
 
     def of_text(self, column: pa.Array) -> Parsed:
         """Cells that are text (UTF-8 or not)."""
         state = np.full(len(column), GOOD, np.uint8)
         units = np.zeros(len(column), np.int64)
-        present = _flags(pc.is_valid(column))
-        state[~present] = MISSING
-        cells = column if column.null_count == 0 else column.drop_null()
+        if column.null_count == 0:
+            return self._plain(column) or self._mixed(column)
+        there = present(column)
+        state[~there] = MISSING
+        cells = column.drop_null()
         parsed = self._plain(cells) or self._mixed(cells)
-        units[present], state[present] = parsed.units, parsed.state
+        units[there], state[there] = parsed.units, parsed.state
         return Parsed(units, state)
 
-    def of_floats(self, values: npt.NDArray[np.float64], present: npt.NDArray[np.bool_]) -> Parsed:
+    def of_floats(self, values: npt.NDArray[np.float64], there: npt.NDArray[np.bool_]) -> Parsed:
         """Binary floats: their own value, rounded once. NaN is a missing value, infinity is none."""
         inverse = 1 / self.grid
         with np.errstate(over="ignore", invalid="ignore"):
             scaled = values * float(inverse) if inverse.denominator == 1 else values / float(self.grid)
-        state = np.where(present & ~np.isnan(values), np.uint8(GOOD), np.uint8(MISSING))
-        state[np.isinf(values) & present] = UNREADABLE
+        state = np.where(there & ~np.isnan(values), np.uint8(GOOD), np.uint8(MISSING))
+        state[np.isinf(values) & there] = UNREADABLE
         clean = np.where(state == GOOD, np.clip(np.nan_to_num(scaled), -float(FAR), float(FAR)), 0.0)
         return Parsed(np.rint(clean).astype(np.int64), state)
 
-    def of_ints(self, values: Ints, present: npt.NDArray[np.bool_]) -> Parsed:
+    def of_ints(self, values: Ints, there: npt.NDArray[np.bool_]) -> Parsed:
         """Integers as they are."""
-        units = self._scaled(np.where(present, values, 0), 0)
-        return Parsed(units, np.where(present, np.uint8(GOOD), np.uint8(MISSING)))
+        if there.all():
+            return Parsed(self._scaled(values, 0), np.zeros(len(values), np.uint8))
+        units = self._scaled(np.where(there, values, 0), 0)
+        return Parsed(units, np.where(there, np.uint8(GOOD), np.uint8(MISSING)))
 
     def _scaled(self, mantissas: Ints, behind: int) -> Ints:
         """Units of the grid, half to even, of `mantissas` times 10^-behind; beyond all bounds it stays beyond them."""
@@ -87,21 +93,39 @@ class NumberGrid:
         """All cells at once, if each is a plain integer or a plain decimal; else None."""
         if len(cells) == 0:
             return Parsed(np.zeros(0, np.int64), np.zeros(0, np.uint8))
-        if _may_be_hex(cells):
-            return None
+        body = _body(cells)
+        if ((body | 0x20) == ord("x")).any():
+            return None  # Arrow reads 0x1F as 31, and we do not
         good = np.full(len(cells), GOOD, np.uint8)
-        try:
-            return Parsed(self._scaled(_int64(pc.cast(cells, pa.int64())), 0), good)
-        except pa.ArrowInvalid:
-            pass
-        try:
-            return self._decimals_of(cells)
-        except pa.ArrowInvalid:
-            return None
+        # A failed cast writes a message for every cell, so what cannot succeed is not tried.
+        first = self._points if (body == ord(".")).any() else self._integers
+        for way in (first, self._decimals_of):
+            try:
+                units = way(cells)
+            except pa.ArrowInvalid:
+                continue
+            if units is not None:
+                return Parsed(units, good)
+        return None
 
-    def _decimals_of(self, cells: pa.Array) -> Parsed:
+    def _integers(self, cells: pa.Array) -> Ints:
+        return self._scaled(_int64(pc.cast(cells, pa.int64())), 0)
+
+    def _points(self, cells: pa.Array) -> Ints | None:
+        """Digits with at most one point: the integer without it, times ten to what stood behind it."""
+        if pc.any(pc.match_substring(cells, ".-")).as_py():
+            return None  # without its point this would be a negative number
+        digits = _int64(pc.cast(pc.replace_substring(cells, ".", "", max_replacements=1), pa.int64()))
+        point = np.asarray(pc.find_substring(cells, "."), np.int64)
+        behind = np.where(point < 0, 0, np.asarray(pc.binary_length(cells), np.int64) - point - 1)
+        if behind.max() > self._behind:
+            return None
+        most = self._before * _POWERS[behind]
+        return self._scaled(np.clip(digits, -most, most) * _POWERS[self._behind - behind], self._behind)
+
+    def _decimals_of(self, cells: pa.Array) -> Ints:
         column = pc.cast(cells, pa.decimal128(_DIGITS, self._behind))
-        return Parsed(self._scaled(_low_words(column), self._behind), np.full(len(cells), GOOD, np.uint8))
+        return self._scaled(_low_words(column), self._behind)
 
     def _mixed(self, cells: pa.Array) -> Parsed:
         """Some cells are not plain: those that are go together, the others one by one (each distinct text once)."""
@@ -110,7 +134,7 @@ class NumberGrid:
         units = np.zeros(len(words), np.int64)
         state = np.full(len(words), GOOD, np.uint8)
         pattern = rf"^[+-]?[0-9]{{1,{_DIGITS - self._behind}}}(\.[0-9]{{1,{self._behind}}})?$"
-        plain = _flags(pc.fill_null(pc.match_substring_regex(words, pattern), False))
+        plain = flags(pc.match_substring_regex(words, pattern))
         together = self._plain(words.filter(pa.array(plain)))
         if together is None:
             plain = np.zeros(len(words), np.bool_)
@@ -139,10 +163,6 @@ class NumberGrid:
         return max(-FAR, min(FAR, units)), GOOD
 
 
-def _flags(column: pa.Array) -> npt.NDArray[np.bool_]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)
-
-
 def _int64(column: pa.Array) -> Ints:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.int64)
 
@@ -153,7 +173,7 @@ def _low_words(column: pa.Array) -> Ints:
     return words[2 * column.offset : 2 * (column.offset + len(column)) : 2]
 
 
-def _may_be_hex(cells: pa.Array) -> bool:
-    """Arrow reads `0x1F` as 31, and we do not."""
+def _body(cells: pa.Array) -> npt.NDArray[np.uint8]:
+    """The bytes under a string array (those of its neighbours in the batch, too)."""
     body = cells.buffers()[2]
-    return body is not None and bool((np.frombuffer(body, np.uint8) | 0x20 == ord("x")).any())
+    return np.zeros(0, np.uint8) if body is None else np.frombuffer(body, np.uint8)

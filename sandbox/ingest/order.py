@@ -17,16 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sandbox.crypto.order import keyed_order
+from sandbox.crypto.order import BLOCK, keyed_order
 from sandbox.crypto.suite import Suite
 from sandbox.ingest.columns import Held, Shape
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Places: TypeAlias = npt.NDArray[np.int64]
 
-_CHUNK: Final = 1 << 16
-_NULLS: Final = 64
-"""NULL marks in one word."""
+_CHUNK: Final = 1 << 15
+_UNIT_BITS: Final = 40
+_UNIT_MASK: Final = np.uint64(((1 << _UNIT_BITS) - 1) << (64 - _UNIT_BITS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,111 +48,120 @@ class RowOrder:
         self._again_key = suite.kdf(key, b"sandbox row occurrence v1")
         self._text_key = suite.kdf(key, b"sandbox row text v1")
         self._shapes = sorted(shapes, key=lambda s: s.column.name)
-        self._codes = {
-            s.column.name: self._text_words([str(v) for v in s.column.domain or ()])
-            for s in self._shapes
-            if s.kind == "code"
-        }
+        self._layout = _layout(self._shapes)
+        self._places = {s.column.name: _sorted_places(s) for s in self._shapes if s.kind == "code"}
 
     def number(self, pseudonyms: Words, columns: Mapping[str, Held]) -> Numbered:
         """Number each unit's rows."""
-        by_unit = np.argsort(pseudonyms)
-        ordered = pseudonyms[by_unit]
+        tags = self._tags(pseudonyms, columns)
+        order, tied = _by_unit_and_tag(pseudonyms, tags)
+        if len(tied) and self._tag_repeated(pseudonyms, tags, order[tied]):
+            order, _ = _by_unit_and_tag(pseudonyms, tags)
+        ordered = pseudonyms[order]
         starts = np.empty(len(ordered), np.bool_)
         starts[:1] = True
         np.not_equal(ordered[1:], ordered[:-1], out=starts[1:])
         first = np.flatnonzero(starts)
         unit = np.cumsum(starts, dtype=np.int64) - 1
-        ordinal = np.arange(len(ordered)) - first[unit]
-        rows = by_unit
-        if len(first) < len(ordered):
-            rows = by_unit[self._within_units(unit, self._tags(pseudonyms, columns, by_unit))]
-        return Numbered(rows=rows, unit=unit, ordinal=ordinal, units=len(first))
+        return Numbered(rows=order, unit=unit, ordinal=np.arange(len(ordered)) - first[unit], units=len(first))
 
-    def _within_units(self, unit: Places, tags: Words) -> Places:
-        """The order by (unit, tag), for rows that stand in order of their units."""
-        order, tied = _by_unit_and_tag(unit, tags)
-        if not len(tied):
-            return order
-        among = order[tied]
-        same = (unit[among[1:]] == unit[among[:-1]]) & (tags[among[1:]] == tags[among[:-1]]).all(axis=1)
+    def _tag_repeated(self, pseudonyms: Words, tags: Words, rows: Places) -> bool:
+        """Give rows that repeat an earlier one of their unit a tag of their own; `rows` stand in stored order."""
+        same = pseudonyms[rows[1:]] == pseudonyms[rows[:-1]]
+        same &= (tags[rows[1:]] == tags[rows[:-1]]).all(axis=1)
         if not same.any():
-            return order
-        # Occurrence number: how many equal rows stand before. Equal rows are neighbours among the tied, too.
-        place = np.arange(1, len(among))
+            return False
+        # Occurrence number: how many equal rows stand before. Equal rows are neighbours.
+        place = np.arange(1, len(rows))
         last_new = np.maximum.accumulate(np.where(same, 0, place))
         occurrence = np.concatenate([[0], np.where(same, place - last_new, 0)])
-        repeated = among[occurrence > 0]
+        repeated = rows[occurrence > 0]
         blocks = np.zeros((len(repeated), 4), np.uint64)
         blocks[:, :2] = tags[repeated]
         blocks[:, 2] = occurrence[occurrence > 0]
         tags[repeated] = keyed_order(self._again_key, blocks.view(np.uint8))
-        return _by_unit_and_tag(unit, tags)[0]
+        return True
 
-    def _tags(self, pseudonyms: Words, columns: Mapping[str, Held], rows: Places) -> Words:
-        """The CMAC of each of `rows`, in their order."""
-        nulls = -(-max(len(self._shapes), 1) // _NULLS)
-        width = 1 + nulls + sum(1 if s.kind == "integer" else 2 for s in self._shapes)
-        width += width % 2
+    def _tags(self, pseudonyms: Words, columns: Mapping[str, Held]) -> Words:
+        """The CMAC of each row."""
         texts = {s.column.name: self._digests(columns[s.column.name]) for s in self._shapes if s.kind == "text"}
-        tags = np.empty((len(rows), 2), np.uint64)
-        block = np.zeros((min(_CHUNK, len(rows)), width), np.uint64)
-        for low in range(0, len(rows), _CHUNK):
-            some = rows[low : low + _CHUNK]
-            words = block[: len(some)]
-            words[:, : 1 + nulls] = 0
-            words[:, 0] = pseudonyms[some]
-            self._fill(words, some, columns, texts, nulls)
-            tags[low : low + len(some)] = keyed_order(self._row_key, words.view(np.uint8))
+        rows = len(pseudonyms)
+        tags = np.empty((rows, 2), np.uint64)
+        blocks = np.zeros(min(_CHUNK, rows), self._layout)
+        for low in range(0, rows, _CHUNK):
+            some = slice(low, min(low + _CHUNK, rows))
+            block = blocks[: some.stop - low]
+            block[""] = pseudonyms[some]
+            for shape in self._shapes:
+                name = shape.column.name
+                if shape.kind == "text":
+                    block[name] = texts[name][some]
+                elif shape.kind == "code":
+                    block[name] = self._places[name][np.asarray(columns[name])[some]]
+                else:
+                    block[name] = np.asarray(columns[name])[some]
+            tags[some] = keyed_order(self._row_key, block.view(np.uint8).reshape(len(block), -1))
         return tags
 
-    def _fill(
-        self, words: Words, rows: Places, columns: Mapping[str, Held], texts: Mapping[str, Words], nulls: int
-    ) -> None:
-        """Stored values as words: integers as they are, texts by their digest, NULL as a mark and zeros."""
-        at = 1 + nulls
-        for i, shape in enumerate(self._shapes):
-            name = shape.column.name
-            if shape.kind == "text":
-                digests = texts[name][rows]
-                null = ~digests.any(axis=1)
-                words[:, at : at + 2] = digests
-            else:
-                values = np.asarray(columns[name])[rows]
-                null = values == shape.null
-                if shape.kind == "integer":
-                    words[:, at] = np.where(null, 0, values.astype(np.int64)).view(np.uint64)
-                else:
-                    words[:, at : at + 2] = self._codes[name][values]
-            words[:, 1 + i // _NULLS] |= null.astype(np.uint64) << np.uint64(i % _NULLS)
-            at += 1 if shape.kind == "integer" else 2
-
-    def _text_words(self, texts: Sequence[str]) -> Words:
-        """Two words for each text, and two zeros at the end, where the code -1 of NULL points."""
-        digests = b"".join([self._suite.mac(self._text_key, t.encode())[:16] for t in texts])
-        return np.frombuffer(digests + bytes(16), np.uint64).reshape(-1, 2)
-
     def _digests(self, column: pa.Array) -> Words:
+        """Two words for each text; two zeros, at the end of the table where -1 points, for NULL."""
         coded = column.dictionary_encode()
-        table = self._text_words(coded.dictionary.to_pylist())
+        digests = self._suite.macs(self._text_key, coded.dictionary.view(pa.binary()).to_pylist(), BLOCK)
+        table = np.frombuffer(digests + bytes(BLOCK), np.uint64).reshape(-1, 2)
         return table[np.asarray(coded.indices.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)]
 
 
-def _by_unit_and_tag(unit: Places, tags: Words) -> tuple[Places, Places]:
-    """Sort by (unit, tag): one 64-bit sort on the unit and the tag's first bits, then the few ties in full.
+def _layout(shapes: Sequence[Shape]) -> np.dtype[np.void]:
+    """A row's bytes under the CMAC: the pseudonym, then each column as narrow as it is held, in whole blocks.
 
-    Gives the order, and the places in it that were tied.
+    NULL is a value of its own in every column: one below the least integer, -1, or zeros for a text.
     """
-    bits = int(unit[-1]).bit_length()
-    packed = tags[:, 0] >> np.uint64(bits)
-    if bits:
-        packed |= unit.view(np.uint64) << np.uint64(64 - bits)
+    names, formats, offsets, at = [""], ["<u8"], [0], 8
+    for shape in shapes:
+        form = np.dtype((np.uint64, 2)) if shape.kind == "text" else shape.dtype
+        names.append(shape.column.name)
+        formats.append(form)  # type: ignore[arg-type]  # numpy takes dtypes beside their names
+        offsets.append(at)
+        at += form.itemsize
+    size = -(-at // BLOCK) * BLOCK
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+def _sorted_places(shape: Shape) -> npt.NDArray[np.signedinteger]:
+    """For each code of a domain its place among the sorted texts, so that their order in the manifest does not matter.
+
+    Codes of a *declared* domain are declared facts; they depend on no unit (P2.4). The last entry is NULL's.
+    """
+    words = [str(v) for v in shape.column.domain or ()]
+    places = np.empty(len(words) + 1, shape.dtype)
+    places[sorted(range(len(words)), key=lambda i: words[i].encode())] = np.arange(len(words))
+    places[-1] = -1
+    return places
+
+
+def _by_unit_and_tag(pseudonyms: Words, tags: Words) -> tuple[Places, Places]:
+    """Sort by (pseudonym, tag): one 64-bit sort on the first bits of both, then the few ties in full.
+
+    Gives the order, and the places in it that were tied: those of rows that are equal are among them.
+    """
+    count = len(pseudonyms)
+    if count == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    shared = 64 - int(pseudonyms.max() ^ pseudonyms.min()).bit_length()  # a part's rows begin with the same bits
+    packed = ((pseudonyms << np.uint64(min(shared, 63))) & _UNIT_MASK) | (tags[:, 0] >> np.uint64(_UNIT_BITS))
     order = np.argsort(packed)
     packed = packed[order]
+    unit_bits = packed & _UNIT_MASK
+    mixed = unit_bits[1:] == unit_bits[:-1]
+    ordered = pseudonyms[order]
+    apart = mixed & (ordered[1:] != ordered[:-1])
     tie = packed[1:] == packed[:-1]
-    tied = np.zeros(0, np.int64)
-    if tie.any():
-        tied = np.flatnonzero(np.concatenate([tie, [False]]) | np.concatenate([[False], tie]))
+    if apart.any():
+        # Two units share their first bits and lie among each other: all rows with those bits are sorted again.
+        tie |= mixed & np.isin(unit_bits[1:], unit_bits[1:][apart])
+    tied = np.flatnonzero(np.concatenate([tie, [False]]) | np.concatenate([[False], tie]))
+    if len(tied):
         among = order[tied]
-        order[tied] = among[np.lexsort((tags[among, 1], tags[among, 0], packed[tied]))]
+        first = unit_bits[tied]
+        order[tied] = among[np.lexsort((tags[among, 1], tags[among, 0], pseudonyms[among], first))]
     return order, tied

@@ -14,7 +14,7 @@ import pyarrow as pa
 from sandbox.catalog import DatasetSpec
 from sandbox.errors import RequestError
 from sandbox.ingest.canonical import Canonical
-from sandbox.ingest.columns import Held, Report, Shape
+from sandbox.ingest.columns import Held, Report, Shape, present
 from sandbox.ingest.identifiers import Pseudonyms
 from sandbox.ports import Connector, SourceBatch
 
@@ -134,7 +134,7 @@ def located(source_dirs: Sequence[Path], path: str, *, exists: Callable[[Path], 
 def _nulls(held: Held, shape: Shape) -> npt.NDArray[np.bool_]:
     if isinstance(held, np.ndarray):
         return np.asarray(held == shape.null)
-    return np.asarray(held.is_null().to_numpy(zero_copy_only=False), np.bool_)
+    return ~present(held)
 
 
 def _filtered(held: Held, keep: npt.NDArray[np.bool_]) -> Held:

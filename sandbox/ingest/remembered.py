@@ -13,7 +13,7 @@ from sandbox.crypto.order import BLOCK, keyed_order
 Words: TypeAlias = npt.NDArray[np.uint64]
 Places: TypeAlias = npt.NDArray[np.int64]
 
-_FIRST_BITS: Final = 16
+_FIRST_BITS: Final = 18
 _FREE: Final = -1
 
 

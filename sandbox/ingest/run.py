@@ -7,7 +7,7 @@ only; the report and the progress depend on the data and are for people cleared 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -156,45 +156,60 @@ class _Attempt:
         routed = part_bits(self.spec.n_max, bits)
         spill = Spill(self.parts.work_dir, routed, most_buffered=self.parts.most_buffered)
         try:
-            for rows in reader.rows(connector, path):
-                spill.add(rows.as_batch())
-                self.tick("read", self.report.rows_read)
+            self._route(reader, connector, path, spill)
             crash.point("ingest.read")
-            files: list[SealedFile] = []
             per_bucket = 1 << (routed - bits)
-            for bucket in range(1 << bits):
-                numbers = range(bucket * per_bucket, (bucket + 1) * per_bucket)
-                files += self._bucket(bucket, list(self._sorted(spill, numbers, order, reader.shapes)), reader.shapes)
-            return files
+            buckets = [range(b * per_bucket, (b + 1) * per_bucket) for b in range(1 << bits)]
+            shapes, tiers = reader.shapes, self.spec.tiers
+            return self._buckets(buckets, lambda n: sort_part(spill.part(n), order, shapes, tiers), shapes)
         finally:
             spill.close()
 
-    def _sorted(
-        self, spill: Spill, numbers: Sequence[int], order: RowOrder, shapes: Sequence[Shape]
-    ) -> Iterator[SortedPart]:
-        def one(number: int) -> SortedPart:
-            return sort_part(spill.part(number), order, shapes, self.spec.tiers)
+    def _route(self, reader: Reader, connector: Connector, path: str, spill: Spill) -> None:
+        """Read all rows into the spill; a batch is routed while the next one is made canonical."""
+        routing = None
+        for rows in reader.rows(connector, path):
+            if routing is not None:
+                routing.result()
+            routing = self.threads.submit(spill.add, rows.as_batch())
+            self.tick("read", self.report.rows_read)
+        if routing is not None:
+            routing.result()
 
-        for part in self.threads.map(one, numbers):
-            self.report.units += part.units
-            self.report.rows_over_unit_limit += part.cut
-            self.report.rows_stored += sum(len(piece.ordinal) for piece in part.pieces)
-            self.tick("sort", self.report.rows_stored)
-            yield part
-
-    def _bucket(self, bucket: int, parts: list[SortedPart], shapes: Sequence[Shape]) -> list[SealedFile]:
-        crash.point("ingest.sorted")
-        first_units = list(accumulate((part.units for part in parts), initial=0))[:-1]
-
-        def one(tier: int) -> SealedFile:
-            table = stored_table([part.pieces[tier] for part in parts], first_units, shapes)
-            return self.destination.store(table, shapes, bucket=bucket, tier=tier)
-
-        files = []
-        for file in self.threads.map(one, range(len(self.spec.tiers))):
-            files.append(file)
-            self.tick("store", sum(f.rows for f in files))
+    def _buckets(
+        self, buckets: Sequence[Sequence[int]], sort: Callable[[int], SortedPart], shapes: Sequence[Shape]
+    ) -> list[SealedFile]:
+        """Sort and store bucket by bucket; the next one's parts are sorted beside the writing of this one's files."""
+        files: list[SealedFile] = []
+        sorting = [self.threads.submit(sort, number) for number in buckets[0]]
+        for bucket in range(len(buckets)):
+            parts = [self._sorted(future.result()) for future in sorting]
+            crash.point("ingest.sorted")
+            first_units = list(accumulate((part.units for part in parts), initial=0))[:-1]
+            storing = [
+                self.threads.submit(self._store, parts, first_units, shapes, bucket, tier)
+                for tier in range(len(self.spec.tiers))
+            ]
+            following = buckets[bucket + 1] if bucket + 1 < len(buckets) else ()
+            sorting = [self.threads.submit(sort, number) for number in following]
+            for future in storing:
+                files.append(future.result())
+                self.tick("store", sum(f.rows for f in files))
+            del parts, storing
         return files
+
+    def _sorted(self, part: SortedPart) -> SortedPart:
+        self.report.units += part.units
+        self.report.rows_over_unit_limit += part.cut
+        self.report.rows_stored += sum(len(piece.ordinal) for piece in part.pieces)
+        self.tick("sort", self.report.rows_stored)
+        return part
+
+    def _store(
+        self, parts: Sequence[SortedPart], first_units: Sequence[int], shapes: Sequence[Shape], bucket: int, tier: int
+    ) -> SealedFile:
+        table = stored_table([part.pieces[tier] for part in parts], first_units, shapes)
+        return self.destination.store(table, shapes, bucket=bucket, tier=tier)
 
 
 def prepare(work_dir: Path) -> None:

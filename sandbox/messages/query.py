@@ -185,7 +185,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "不支持 FILTER。SUM(CASE WHEN … THEN 1 ELSE 0 END) 可得到相同计数。",
     ),
     "sql_function": (
-        "{function} is not supported. Aggregates: COUNT, SUM, AVG; on rows: ABS, LOWER, UPPER, LENGTH, COALESCE, EXTRACT.",
+        "{function} is not supported. Aggregates: COUNT, SUM, AVG; on rows: ABS, LOWER, UPPER, EXTRACT and more.",
         "不支持 {function}。聚合：COUNT、SUM、AVG；行函数：ABS、LOWER、UPPER、LENGTH、COALESCE、EXTRACT。",
     ),
     "sql_grouping_sets": (
@@ -260,6 +260,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unknown_column_near": (
         "{dataset} has no column {column}. Did you mean {nearest}?",
         "{dataset} 没有列 {column}。是否想用 {nearest}？",
+    ),
+    "values_out_of_bounds": (
+        "Stored values of {column} lie outside their declared bounds. Nothing was answered.",
+        "列 {column} 的存储值超出声明的上下界，未返回任何结果。",
     ),
     "version_incomplete": (
         "A file of this version is missing or belongs to another version. Nothing was answered.",

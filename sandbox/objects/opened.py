@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import pyarrow.parquet as pq
+
 from sandbox.catalog import SealedFile
 from sandbox.crypto.stream import SegmentReader
+from sandbox.errors import IntegrityFailed
 from sandbox.ports import ObjectStore
 
 
@@ -22,6 +25,7 @@ class _Opened:
     lock: threading.Lock = field(default_factory=threading.Lock)
     loaded: set[str] = field(default_factory=set)
     resident: int = 0
+    checked: set[tuple[str, int, int]] = field(default_factory=set)
     users: int = 0
 
 
@@ -50,6 +54,31 @@ class OpenedFiles:
             with self._lock:
                 opened.users -= 1
                 self._evict()
+
+    def check(self, file: SealedFile, fd: int, bounds: Mapping[str, tuple[int, int]]) -> None:
+        """Check, once a file and bound, that all values of these columns lie within: by the file's own statistics.
+
+        They were written from the rows themselves, and opened with the file's seal: they are as good as a scan.
+
+        Raises:
+            IntegrityFailed: `values_out_of_bounds`, also where a file has no statistics.
+        """
+        asked = {(name, *limits) for name, limits in bounds.items()}
+        with self._lock:
+            opened = self._files[file.key]
+            if asked <= opened.checked or not file.rows:
+                return
+        footer = pq.read_metadata(f"/proc/self/fd/{fd}")
+        places = {footer.schema.column(i).name: i for i in range(footer.num_columns)}
+        for group in (footer.row_group(g) for g in range(footer.num_row_groups)):
+            for name, low, high in asked:
+                chunk = group.column(places[name])
+                known = chunk.statistics
+                nothing = known is not None and known.null_count == chunk.num_values
+                if not nothing and (known is None or not known.has_min_max or known.min < low or known.max > high):
+                    raise IntegrityFailed("values_out_of_bounds", key=file.key, column=name)
+        with self._lock:
+            opened.checked |= asked
 
     def close(self) -> None:
         """Forget all that nobody uses."""

@@ -32,6 +32,7 @@ WIDEST: Final = 2.0**56
 """The largest scale: 64-bit results saturate, and noise near that edge would make the stated interval false."""
 
 
+@lru_cache(maxsize=4096)
 def epsilon_of_rho(rho: int, delta: int) -> int:
     """The epsilon that rho-zCDP gives at `delta`, all in ledger units: OpenDP's conversion, rounded against us.
 

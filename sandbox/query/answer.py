@@ -105,6 +105,8 @@ def _finish(parts: Parts, charged: Charged) -> None:
             noisy = noise(exact)
         with step(parts, "settle"):
             settle(parts, noisy)
+        # A conversion takes two milliseconds and is remembered: during the hold it costs nobody anything.
+        render.spent_and_left(charged.priced.cost, charged.receipt)
     except Exception as error:  # noqa: BLE001 - whatever happens after the charge has one outcome and one text (P7.1)
         _end(parts, charged, error)
 
@@ -147,15 +149,15 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
 
 def _known(parts: Parts, parsed: Parsed) -> Known:
     with parts.sessions.reading() as session:
-        dataset = datasets.dataset(session, parsed.dataset)
-        if dataset.population is None:
+        dataset_id, population_id = datasets.lineage(session, parsed.dataset)
+        if population_id is None:
             raise RequestError("dataset_public", dataset=parsed.dataset, position=parsed.tree.table_at)
-        version = datasets.newest_version(session, dataset.id)
-        population = datasets.population_by_id(session, dataset.population)
+        version = datasets.newest_version(session, dataset_id)
+        population = datasets.population_by_id(session, population_id)
     spec, opened = parts.versions.open(version, population)
     return Known(
         spec=spec,
-        dataset_id=dataset.id,
+        dataset_id=dataset_id,
         version=opened,
         population=population.spec,
         population_id=population.id,
@@ -191,7 +193,7 @@ def charge(parts: Parts, priced: Priced) -> Charged:
             grant=grant.id,
             population=plan.population_id,
             request=request_form(request),
-            priced={"form": form, "receipt": render.receipt(priced, grant_cap, left)},
+            priced={"form": form, "receipt": render.receipt(grant_cap, left)},
             plan=canonical.digest(form),
             version=plan.version.id,
             rung_ms=round(priced.rung * 1000),

@@ -87,7 +87,7 @@ def charged_of(priced: Priced, record: QueryRecord) -> Charged:
         attempt=record.attempt,
         charged_at=record.charged_at,
         event_id=record.event,
-        left=record.priced["receipt"]["left"],
+        receipt=record.priced["receipt"],
     )
 
 

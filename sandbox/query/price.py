@@ -63,9 +63,9 @@ def price(plan: Plan, purse: Purse, model: CostModel) -> Priced:
     return Priced(plan=plan, releases=best.releases, cost=best.cost, rung=model.rung(plan))
 
 
-def epsilon_of(cost: Cost, cap: Cap) -> int:
-    """A price as one epsilon, in 1e-12: pure as it is, rho at the share of delta it was bought at (P6.6)."""
-    return cost.eps_p + (mechanisms.epsilon_of_rho(cost.rho, cap.first_share()) if cost.rho else 0)
+def epsilon_of(cost: Cost, share: int) -> int:
+    """A price as one epsilon, in 1e-12: pure as it is, rho at the share of delta (1e-18) it was bought at (P6.6)."""
+    return cost.eps_p + (mechanisms.epsilon_of_rho(cost.rho, share) if cost.rho else 0)
 
 
 def _by_budget(plan: Plan, epsilon: int, purse: Purse) -> list[_Offer]:
@@ -118,9 +118,8 @@ def _by_accuracy(plan: Plan, within: float, purse: Purse) -> list[_Offer]:
             loss = losses.get(id(m), -(-most * m.share // share))
             scales.append(_scaled(plan, mechanism, i, loss))
         offer = _offer(plan, mechanism, scales)
-        offers.append(
-            _Offer(releases=offer.releases, cost=offer.cost, error=float(epsilon_of(offer.cost, purse.cap)))
-        )
+        epsilon = epsilon_of(offer.cost, purse.cap.first_share())
+        offers.append(_Offer(releases=offer.releases, cost=offer.cost, error=float(epsilon)))
     return offers
 
 

@@ -24,22 +24,27 @@ PROMISE: Final = {
 }
 
 
-def receipt(priced: Priced, grant_cap: Cap, left: tuple[int, int]) -> dict[str, Any]:
-    """The price as one epsilon, and what is left under every cap, pure or Gaussian, at the moment of the charge."""
+def receipt(grant_cap: Cap, left: tuple[int, int]) -> dict[str, Any]:
+    """What is left under every cap, pure or Gaussian, at the moment of the charge; and where rho converts (P6.6)."""
     pure, rho = left
-    return {
-        "epsilon": accounting.decimal(epsilon_of(priced.cost, grant_cap)),
-        "left": {
-            "pure": accounting.decimal(pure),
-            "gaussian_rho": accounting.decimal(rho),
-            "gaussian_epsilon": accounting.decimal(epsilon_of(Cost(rho=rho), grant_cap)),
-        },
+    return {"left_pure": str(pure), "left_rho": str(rho), "share": str(grant_cap.first_share())}
+
+
+def spent_and_left(cost: Cost, receipt: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The price as one epsilon, and what is left, as decimals for people."""
+    pure, rho, share = int(receipt["left_pure"]), int(receipt["left_rho"]), int(receipt["share"])
+    left = {
+        "pure": accounting.decimal(pure),
+        "gaussian_rho": accounting.decimal(rho),
+        "gaussian_epsilon": accounting.decimal(epsilon_of(Cost(rho=rho), share)),
     }
+    return accounting.decimal(epsilon_of(cost, share)), left
 
 
 def answer(priced: Priced, values: Ints, *, query_id: str, event: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
     """The body of an answer: a function of noisy values, the plan and the receipt."""
     plan = priced.plan
+    epsilon, left = spent_and_left(priced.cost, receipt)
     return {
         "id": query_id,
         "grant": plan.permitted.grant.id,
@@ -49,8 +54,8 @@ def answer(priced: Priced, values: Ints, *, query_id: str, event: str, receipt: 
         **table(priced, values),
         "bounds": bounds(plan),
         "price": _cost(priced.cost),
-        "epsilon": receipt["epsilon"],
-        "left": receipt["left"],
+        "epsilon": epsilon,
+        "left": left,
         "rung": priced.rung,
         "event": event,
         "facts": facts(plan),
@@ -72,7 +77,7 @@ def explanation(priced: Priced, purse: Purse) -> dict[str, Any]:
         "outputs": expected(priced),
         "groups": plan.groups,
         "price": _cost(priced.cost),
-        "epsilon": accounting.decimal(epsilon_of(priced.cost, purse.cap)),
+        "epsilon": accounting.decimal(epsilon_of(priced.cost, purse.cap.first_share())),
         "affordable": affordable,
         "rung": priced.rung,
         "facts": facts(plan),

@@ -144,6 +144,18 @@ def dataset(session: Session, name: str) -> StoredDataset:
     return found
 
 
+def lineage(session: Session, name: str) -> tuple[str, str | None]:
+    """Id and population id of the dataset of that name; the declared facts of a version stand in its manifest object.
+
+    Raises:
+        NotFound: `dataset_unknown`.
+    """
+    found = session.execute(select(t.DatasetRow.id, t.DatasetRow.population).where(t.DatasetRow.name == name)).first()
+    if found is None:
+        raise NotFound("dataset_unknown", dataset=name)
+    return found[0], found[1]
+
+
 def dataset_exists(session: Session, name: str) -> bool:
     """Whether a dataset of that name is committed."""
     return session.scalar(select(t.DatasetRow.id).where(t.DatasetRow.name == name)) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from sandbox.clock import Clock
@@ -157,14 +157,25 @@ def _check(rows: Sequence[t.CapRow], cost: Cost) -> None:
 
 
 def _rows(session: Session, keys: Iterable[Key]) -> list[t.CapRow]:
-    """The caps, each once, locked one by one in sorted order, as they are now and not as this session saw them."""
-    rows = []
-    for scope, subject in sorted(set(keys)):
-        row = session.get(t.CapRow, (scope, subject), populate_existing=True, with_for_update=True)
-        if row is None:
+    """The caps, each once, locked in sorted order, as they are now and not as this session saw them.
+
+    What this transaction has locked already cannot have changed since, and is not read again.
+    """
+    wanted = sorted(set(keys))
+    locked: dict[Key, t.CapRow] = session.info.setdefault("locked caps", {})
+    if session.info.get("locked in") is not session.get_transaction():
+        locked.clear()
+        session.info["locked in"] = session.get_transaction()
+    missing = [key for key in wanted if key not in locked]
+    if missing:
+        query = select(t.CapRow).where(tuple_(t.CapRow.scope, t.CapRow.subject).in_(missing))
+        query = query.order_by(t.CapRow.scope, t.CapRow.subject).with_for_update()
+        found = session.scalars(query.execution_options(populate_existing=True))
+        locked.update({_key(row): row for row in found})
+    for scope, subject in wanted:
+        if (scope, subject) not in locked:
             raise IntegrityFailed("cap_missing", scope=scope, subject=subject)
-        rows.append(row)
-    return rows
+    return [locked[key] for key in wanted]
 
 
 def _key(row: t.CapRow) -> Key:

@@ -96,9 +96,16 @@ def start(house: Workplace) -> Worker:
                 applications.expire(session, house.clock)
         return False
 
+    swept: list[int] = []
+
+    def load() -> bool:
+        if not swept:  # what a killed process has left
+            swept.append(ingest.sweep(ingest_parts))
+        return ingest.run_next(ingest_parts)
+
     duties = [
         Duty(name="sequence", run=sequencer.run, beat=0.2),
-        Duty(name="ingest", run=lambda: ingest.run_next(ingest_parts), beat=0.3),
+        Duty(name="ingest", run=load, beat=0.3),
         Duty(name="resume", run=lambda: answer.resume(parts), beat=1.0),
         Duty(name="expire", run=expire, beat=1.0),
     ]

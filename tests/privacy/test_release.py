@@ -20,7 +20,7 @@ SQL = "SELECT line, hour, count(*), sum(delay), avg(fare) FROM city.trips GROUP 
 
 def charged_of(sql: str, **asked: object) -> Charged:
     priced = price(plan_of(sql, **asked), PURSE, MODEL)  # type: ignore[arg-type]
-    return Charged(priced=priced, query_id="qry_1", attempt=1, charged_at="", event_id="", left={})
+    return Charged(priced=priced, query_id="qry_1", attempt=1, charged_at="", event_id="", receipt={})
 
 
 @promise("P5.1")

@@ -77,8 +77,8 @@ EXHIBITS = (
         name="float sum",
         story="Sums are taken in floating point, whose rounding depends on the other rows.",
         file="sandbox/query/kernel.py",
-        old='    total = f"COALESCE(sum({clamped}), 0)::HUGEINT"',
-        new='    total = f"COALESCE(sum(({clamped})::DOUBLE), 0)::HUGEINT"',
+        old='    total = f"COALESCE(sum({expr}), 0)::HUGEINT"',
+        new='    total = f"COALESCE(sum(({expr})::DOUBLE), 0)::HUGEINT"',
         caught_by=f"{EXACT}::test_sums_are_exact_integers_at_any_size",
     ),
     Exhibit(
@@ -103,8 +103,8 @@ EXHIBITS = (
         name="positional ordinals",
         story="A unit's rows are numbered in an order that depends on where they stand in the source.",
         file="sandbox/ingest/order.py",
-        old="            words[:, 0] = pseudonyms[some]\n",
-        new="            words[:, 0] = some\n",
+        old='            block[""] = pseudonyms[some]\n',
+        new='            block[""] = np.arange(some.start, some.stop)\n',
         caught_by=f"{EXACT}::test_the_rows_of_other_units_do_not_move",
     ),
 )

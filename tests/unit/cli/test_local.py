@@ -164,6 +164,14 @@ def test_a_full_disk(home: Path) -> None:
     assert list(wrong(home)) == ["disk"]
 
 
+def test_two_distributions_over_the_same_files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = tmp_path / "site" / "casbin-1.43.0.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: casbin\nVersion: 1.43.0\n")
+    monkeypatch.syspath_prepend(record.parent)
+    assert list(wrong(home)) == ["packages"]
+
+
 def test_a_missing_connector(home: Path) -> None:
     with (home / "settings.toml").open("a") as file:
         file.write('connectors = ["csv", "oracle"]\n')

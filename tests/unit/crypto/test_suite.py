@@ -20,6 +20,14 @@ def test_sha256_of_fips_180_4() -> None:
     assert running.digest().hex() == expected
 
 
+@pytest.mark.parametrize("key", [b"", b"Jefe", b"k" * 32, b"k" * 64, b"k" * 200])
+def test_many_macs_are_the_macs_of_each(key: bytes) -> None:
+    messages = [b"", b"what do ya want for nothing?", b"x" * 500]
+    assert INTL.macs(key, messages, 32) == b"".join(INTL.mac(key, m) for m in messages)
+    assert INTL.macs(key, messages, 8) == b"".join(INTL.mac(key, m)[:8] for m in messages)
+    assert INTL.macs(key, [], 8) == b""
+
+
 def test_hmac_of_rfc_4231() -> None:
     expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert INTL.mac(b"Jefe", b"what do ya want for nothing?").hex() == expected

@@ -110,13 +110,19 @@ def test_frequent_content_is_not_favoured() -> None:
     assert len(places) > 20
 
 
-def test_ties_in_the_first_bits_are_told_apart_by_the_rest() -> None:
-    unit = np.array([0, 0, 0, 1, 1, 1])
-    tags = np.array([[7, 9], [7, 3], [6, 1], [7, 2], [7, 1], [2**63, 0]], np.uint64)
-    ordered, tied = _by_unit_and_tag(unit, tags)
-    assert ordered.tolist() == [2, 1, 0, 4, 3, 5]
-    assert len(tied)
-    assert _by_unit_and_tag(np.zeros(6, np.int64), tags)[0].tolist() == [2, 4, 3, 1, 0, 5]
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([5, 6, 6 << 40, (6 << 40) + 1, 2**63 + 7]), st.sampled_from([0, 1, 7 << 40, 7 << 41]), st.integers(0, 2)),
+        max_size=30,
+    )
+)
+def test_units_and_tags_that_begin_alike_are_told_apart_by_the_rest(rows: list[tuple[int, int, int]]) -> None:
+    pseudonyms = np.array([r[0] for r in rows], np.uint64)
+    tags = np.array([r[1:] for r in rows], np.uint64).reshape(-1, 2)
+    ordered, tied = _by_unit_and_tag(pseudonyms, tags)
+    assert [rows[i] for i in ordered] == sorted(rows)
+    repeated = {i for i, row in enumerate(sorted(rows)) if sorted(rows).count(row) > 1}
+    assert repeated <= set(tied.tolist())
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -1,0 +1,93 @@
+"""Schemas: the shapes of requests and answers on the wire, shared by the gateway and the client."""
+
+from sandbox.schemas.catalogue import (
+    Accepted,
+    Column,
+    Dataset,
+    DatasetSummary,
+    Document,
+    Ingest,
+    Population,
+    Provenance,
+)
+from sandbox.schemas.committee import (
+    Application,
+    ApplicationAsk,
+    Budget,
+    ConsentAsk,
+    Grant,
+    Terms,
+    Vote,
+    VoteAsk,
+)
+from sandbox.schemas.log import (
+    Checkpoint,
+    Entries,
+    Entry,
+    Event,
+    Health,
+    LogKey,
+    Records,
+)
+from sandbox.schemas.people import (
+    Me,
+    NewPrincipal,
+    Principal,
+    PrincipalAsk,
+    Revoked,
+    Tenant,
+    TenantAsk,
+)
+from sandbox.schemas.queries import (
+    Answer,
+    AnswerColumn,
+    QueryAsk,
+    QuerySummary,
+)
+from sandbox.schemas.wire import (
+    Both,
+    Page,
+    Place,
+    Problem,
+)
+
+__all__ = [
+    "Accepted",
+    "Answer",
+    "AnswerColumn",
+    "Application",
+    "ApplicationAsk",
+    "Both",
+    "Budget",
+    "Checkpoint",
+    "Column",
+    "ConsentAsk",
+    "Dataset",
+    "DatasetSummary",
+    "Document",
+    "Entries",
+    "Entry",
+    "Event",
+    "Grant",
+    "Health",
+    "Ingest",
+    "LogKey",
+    "Me",
+    "NewPrincipal",
+    "Page",
+    "Place",
+    "Population",
+    "Principal",
+    "PrincipalAsk",
+    "Problem",
+    "Provenance",
+    "QueryAsk",
+    "QuerySummary",
+    "Records",
+    "Revoked",
+    "Tenant",
+    "TenantAsk",
+    "Terms",
+    "Vote",
+    "VoteAsk",
+]

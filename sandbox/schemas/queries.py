@@ -1,0 +1,75 @@
+"""Shapes of questions and answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from sandbox.schemas.wire import Both, Epsilon, Error, Id, Wire
+
+Preset: TypeAlias = Literal["strict", "standard", "research"]
+
+
+class QueryAsk(Wire):
+    """A question. At most one of `epsilon`, `preset`, `within`; one of them unless it is only explained."""
+
+    sql: Annotated[str, Field(min_length=1)]
+    grant: Id | None = None
+    purpose: Annotated[str, Field(min_length=1, max_length=120)] | None = None
+    epsilon: Epsilon | None = None
+    preset: Preset | None = None
+    within: Error | None = None
+    rows: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    explain: bool = False
+
+    @model_validator(mode="after")
+    def _one_accuracy(self) -> Self:
+        if sum(value is not None for value in (self.epsilon, self.preset, self.within)) > 1:
+            raise PydanticCustomError("one_of", "one of these", {"fields": "epsilon, preset, within"})
+        return self
+
+
+class AnswerColumn(Wire):
+    """A column of an answer. `scale` is the noise's, in the column's own unit; `level` is the intervals' level."""
+
+    label: str
+    kind: Literal["key", "count", "sum", "avg", "expression"]
+    type: str | None
+    mechanism: str | None
+    scale: float | list[float] | None
+    level: float | None
+
+
+class Answer(BaseModel):
+    """A noisy table with an interval of the bounded aggregate beside each number, and all that stands behind it."""
+
+    id: str
+    grant: str
+    dataset: str
+    version: int
+    purpose: str | None
+    columns: list[AnswerColumn]
+    rows: list[list[Any]]
+    low: list[list[Any]]
+    high: list[list[Any]]
+    flags: list[list[Any]]
+    bounds: dict[str, Any]
+    price: dict[str, str]
+    epsilon: str | None
+    left: dict[str, str]
+    rung: float
+    event: str
+    facts: list[dict[str, Any]]
+    promise: Both
+
+
+class QuerySummary(Wire):
+    """A paid query of the caller's."""
+
+    id: str
+    grant: str
+    state: str
+    charged_at: str
+    event: str
