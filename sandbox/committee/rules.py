@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sandbox.committee.terms import nearest
 from sandbox.errors import Conflict, Denied, RequestError
 from sandbox.flow import Cost, Principal
+from sandbox.names import nearest
 from sandbox.policy.terms import Application, DatasetFacts, PopulationFacts, Terms, Vote
 from sandbox.privacy import accounting
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Final
 
 from sandbox.clock import parse_rfc3339, rfc3339
 from sandbox.errors import RequestError
+from sandbox.names import nearest
 from sandbox.policy.terms import Terms
 from sandbox.privacy.accounting import UNIT
 
@@ -77,12 +77,6 @@ def checked_text(field: str, text: str, longest: int, *, empty: bool = False) ->
     if hidden or len(text) > longest or not (text or empty):
         raise RequestError("terms_text", field=field, limit=longest)
     return text
-
-
-def nearest(word: str, known: Collection[str]) -> str | None:
-    """The known word that is most like this one, if any is."""
-    found = get_close_matches(word, sorted(known), n=1, cutoff=0.5)
-    return found[0] if found else None
 
 
 def _distinct(field: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Canonical:
         cells = _simple(cells)
         if self._column.type is ColumnType.TEXT:
             return self._texts(cells)
+        if pa.types.is_signed_integer(cells.type) and self._as_they_are(cells):
+            return np.asarray(cells.to_numpy(), self.shape.dtype)
         if pa.types.is_dictionary(cells.type):
             found = present(cells)
             places = np.asarray(cells.indices.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
@@ -53,6 +55,15 @@ class Canonical:
         return self._bounded(self._parsed(cells))
 
     # --- numbers, dates, timestamps, booleans ---
+
+    def _as_they_are(self, cells: pa.Array) -> bool:
+        """True for integers of which none is missing, off the grid or out of bounds: the common case, at once."""
+        column = self._column
+        if column.type not in _NUMBERS or column.grid != 1 or len(self._points) or cells.null_count or not len(cells):
+            return False
+        values = cells.to_numpy()
+        lower, upper = column.lower, column.upper
+        return lower is not None and upper is not None and lower <= values.min() and int(values.max()) <= upper
 
     def _parsed(self, cells: pa.Array) -> Parsed:
         kind = self._column.type
@@ -157,7 +168,7 @@ class Canonical:
         # The last entries stand for a missing cell.
         texts = [None if c is None else c[0] for c in clean] + [None]
         state = np.array([MISSING if c is None else c[1] for c in clean] + [MISSING], np.uint8)
-        places = np.asarray(cells.indices.fill_null(len(clean)).to_numpy(zero_copy_only=False), np.int64)
+        places = (cells.indices.fill_null(len(clean)) if cells.null_count else cells.indices).to_numpy()
         if self.shape.kind == "text":
             self._count(state, np.bincount(places, minlength=len(state)))
             return pa.array(texts, pa.string()).take(pa.array(places))

@@ -55,8 +55,9 @@ class RowOrder:
         """Number each unit's rows."""
         tags = self._tags(pseudonyms, columns)
         order, tied = _by_unit_and_tag(pseudonyms, tags)
-        if len(tied) and self._tag_repeated(pseudonyms, tags, order[tied]):
-            order, _ = _by_unit_and_tag(pseudonyms, tags)
+        repeated = self._tag_repeated(pseudonyms, tags, order[tied])
+        if len(repeated):
+            order = _sorted_again(order, pseudonyms, tags, np.sort(pseudonyms[repeated]))
         ordered = pseudonyms[order]
         starts = np.empty(len(ordered), np.bool_)
         starts[:1] = True
@@ -65,12 +66,15 @@ class RowOrder:
         unit = np.cumsum(starts, dtype=np.int64) - 1
         return Numbered(rows=order, unit=unit, ordinal=np.arange(len(ordered)) - first[unit], units=len(first))
 
-    def _tag_repeated(self, pseudonyms: Words, tags: Words, rows: Places) -> bool:
-        """Give rows that repeat an earlier one of their unit a tag of their own; `rows` stand in stored order."""
+    def _tag_repeated(self, pseudonyms: Words, tags: Words, rows: Places) -> Places:
+        """Give rows that repeat an earlier one of their unit a tag of their own; `rows` stand in stored order.
+
+        Gives those rows.
+        """
         same = pseudonyms[rows[1:]] == pseudonyms[rows[:-1]]
         same &= (tags[rows[1:]] == tags[rows[:-1]]).all(axis=1)
         if not same.any():
-            return False
+            return np.zeros(0, np.int64)
         # Occurrence number: how many equal rows stand before. Equal rows are neighbours.
         place = np.arange(1, len(rows))
         last_new = np.maximum.accumulate(np.where(same, 0, place))
@@ -80,7 +84,7 @@ class RowOrder:
         blocks[:, :2] = tags[repeated]
         blocks[:, 2] = occurrence[occurrence > 0]
         tags[repeated] = keyed_order(self._again_key, blocks.view(np.uint8))
-        return True
+        return repeated
 
     def _tags(self, pseudonyms: Words, columns: Mapping[str, Held]) -> Words:
         """The CMAC of each row."""
@@ -137,6 +141,18 @@ def _sorted_places(shape: Shape) -> npt.NDArray[np.signedinteger]:
     places[sorted(range(len(words)), key=lambda i: words[i].encode())] = np.arange(len(words))
     places[-1] = -1
     return places
+
+
+def _sorted_again(order: Places, pseudonyms: Words, tags: Words, changed: Words) -> Places:
+    """The order after some tags of the units `changed` (sorted) have changed."""
+    if 4 * len(changed) > len(order):
+        return _by_unit_and_tag(pseudonyms, tags)[0]
+    ordered = pseudonyms[order]
+    near = changed[np.minimum(np.searchsorted(changed, ordered), len(changed) - 1)]
+    theirs = np.flatnonzero(near == ordered)
+    among = order[theirs]
+    order[theirs] = among[np.lexsort((tags[among, 1], tags[among, 0], pseudonyms[among]))]
+    return order
 
 
 def _by_unit_and_tag(pseudonyms: Words, tags: Words) -> tuple[Places, Places]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from sandbox.errors import Position, RequestError, TooLarge
+from sandbox.names import nearest
 
 MOST_BYTES: Final = 2_000_000
 MOST_DEPTH: Final = 12
@@ -152,12 +152,6 @@ class Spot:
         if value not in options:
             raise self.wrong("manifest_choice", found=value[:80], nearest=nearest(value, options), known=list(options))
         return value
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None where nothing comes near."""
-    found = difflib.get_close_matches(name[:120].lower(), list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 def read(text: str, file: str) -> Spot:

@@ -13,7 +13,7 @@ from sandbox.flow import Cost, Principal
 from sandbox.ids import new_id
 from sandbox.ingest.duty import lineage_cap
 from sandbox.ingest.lifecycle import INGEST
-from sandbox.ingest.places import nearest
+from sandbox.names import nearest
 from sandbox.privacy.accounting import delta_0
 from sandbox.store import datasets, ingests, ledger
 from sandbox.store.datasets import StoredPopulation

@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 from sandbox.catalog import Column, ColumnType, DatasetSpec
 from sandbox.errors import RequestError
 from sandbox.flow import Call, Col, Expr, Lit
-from sandbox.query import names
+from sandbox.names import nearest
 from sandbox.query.syntax import Aggregate, Name, Node, Op
 from sandbox.query.syntax import Literal as Constant
 
@@ -81,7 +81,7 @@ def column_of(name: Name, spec: DatasetSpec) -> Column:
         raise RequestError("unit_column_hidden", column=name.name, position=name.at)
     column = spec.column(name.name)
     if column is None:
-        near = names.nearest(name.name, [c.name for c in spec.columns if c.name != spec.unit])
+        near = nearest(name.name, [c.name for c in spec.columns if c.name != spec.unit])
         code = "unknown_column_near" if near else "unknown_column"
         params = {"nearest": near} if near else {}
         raise RequestError(code, column=name.name, dataset=spec.name, position=name.at, **params)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from sqlalchemy import select
@@ -14,6 +13,7 @@ from sandbox.clock import Clock
 from sandbox.errors import Conflict, NotFound, RequestError
 from sandbox.flow import Principal
 from sandbox.ids import new_id
+from sandbox.names import nearest
 from sandbox.policy.decisions import ROLE_NAMES
 from sandbox.store import log
 from sandbox.store import tables as t
@@ -190,8 +190,8 @@ def _named(name: str) -> str:
 def _checked(roles: Collection[str]) -> list[str]:
     for role in roles:
         if role not in ROLE_NAMES:
-            near = get_close_matches(role, ROLE_NAMES, n=1, cutoff=0.4)
-            raise RequestError("role_unknown", role=role, nearest=near[0] if near else None, roles=list(ROLE_NAMES))
+            near = nearest(role, ROLE_NAMES, cutoff=0.4)
+            raise RequestError("role_unknown", role=role, nearest=near, roles=list(ROLE_NAMES))
     if not roles:
         raise RequestError("roles_missing", roles=list(ROLE_NAMES))
     return sorted(set(roles))

@@ -8,7 +8,7 @@ from sandbox.audit.event import EVENT_TYPES
 from sandbox.committee.applications import APPLICATION, GRANT
 from sandbox.machine import Machine
 from sandbox.policy.decisions import ROLE_NAMES
-from sandbox.query.lifecycle import QUERY
+from sandbox.policy.lifecycles import QUERY
 
 TABLES = [APPLICATION, GRANT, QUERY]
 
