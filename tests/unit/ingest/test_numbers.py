@@ -64,6 +64,19 @@ def test_what_floats_get_wrong_is_right() -> None:
     assert NumberGrid(Decimal("0.01"), 10**4).of_text(pa.array(["1.005", "2.675"])).units.tolist() == [100, 268]
 
 
+@promise("P3.5")
+@pytest.mark.parametrize(
+    ("grid", "cell", "units"),
+    [
+        ("1", b"2.50000000000000000000001", 3), ("1", b"2.5", 2), ("1", b"3.5000000000000000000000", 4),
+        ("0.1", b" 0.15 ", 2), ("0.01", b"+1.005", 100), ("0.1", b"1.5e-1", 2), ("3", b"4.49999999999999999999", 1),
+    ],
+)  # fmt: skip
+def test_the_slow_way_takes_no_float_detour_either(grid: str, cell: bytes, units: int) -> None:
+    assert NumberGrid(Decimal(grid), 1000).one(cell) == (units, GOOD)
+    assert NumberGrid(Decimal(grid), 1000).of_text(column([cell, b"x"])).units.tolist()[0] == units
+
+
 def test_floats_of_a_source_are_rounded_once() -> None:
     values = np.array([0.5, 1.5, 2.5, np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0])
     parsed = NumberGrid(Decimal(1), 100).of_floats(values, np.array([True] * 8 + [False]))
