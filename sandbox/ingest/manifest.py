@@ -60,7 +60,8 @@ def parse_population(text: str, file: str) -> Population:
     count = registered["count"].integer(1, 10**11)
     n_ids = top["identifiers_max"].integer(1, 10**12)
     epsilon, pure, delta = _cap(top.get("cap"), count)
-    if delta_0(n_ids) + delta // 2 > delta:
+    grant = delta // 100  # what a grant gets of it; half of that converts, the rest must hold the opening delta_0
+    if delta_0(n_ids) + grant // 2 > grant:
         raise top.get("cap", top["identifiers_max"]).wrong("cap_delta_small")
     return Population(
         name=_name(top["population"], _POPULATION),

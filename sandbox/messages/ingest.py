@@ -64,8 +64,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "cap_range": ("{where} must be more than 0 and at most {most}.", "{where} 必须大于 0 且不超过 {most}。"),
     "cap_delta_small": (
-        "{where}: half of delta must hold 2^-64 for each identifier; lower identifiers_max or raise delta.",
-        "{where}：delta 的一半须容纳每个标识符 2^64 分之一的碰撞概率；请降低 identifiers_max 或提高 delta。",
+        "{where}: a hundredth of delta must hold 2^-64 for each identifier; lower identifiers_max or raise it.",
+        "{where}：delta 的百分之一须容纳每个标识符 2^64 分之一的碰撞概率；请降低 identifiers_max 或提高 delta。",
     ),
     # --- columns and limits ---
     "columns_count": (
