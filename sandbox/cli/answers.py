@@ -99,7 +99,7 @@ def explanation(body: dict[str, Any]) -> None:
     """Print an explanation."""
     show.table(
         ["output 输出", "mechanism 机制", "expected 95 % ±"],
-        [(o["label"], o["mechanism"], _expected(o["expected_interval"])) for o in body["outputs"]],
+        [(o["label"], o["mechanism"], _expected(o)) for o in body["outputs"]],
     )
     show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
     show.line(f"Leaves after 送出时刻: {body['rung']:g} s")
@@ -114,8 +114,12 @@ def explanation(body: dict[str, Any]) -> None:
         show.table(["declared 声明", "fact 事实", "value 值", "provenance 来源", "source 出处"], rows)
 
 
-def _expected(value: Any) -> str | None:
-    return f"{value:,.4g}" if isinstance(value, int | float) else None if value is None else str(value)
+def _expected(output: dict[str, Any]) -> str | None:
+    by_rows = output.get("expected_by_rows")
+    if by_rows:
+        return "; ".join(f"{width:,.3g} at 当 {int(rows):,} rows 行" for rows, width in by_rows.items())
+    value = output["expected_interval"]
+    return f"{value:,.4g}" if isinstance(value, int | float) else None
 
 
 def csv_of(body: dict[str, Any]) -> str:

@@ -101,6 +101,8 @@ class OpenedFiles:
     def _load(self, opened: _Opened, file: SealedFile, key: bytes, aad: bytes, columns: list[str]) -> None:
         ranges = [chunk for c in columns for chunk in file.chunks[c]]
         if not opened.resident:
+            if self._objects.size(file.key) not in {file.sealed_size, None}:  # a missing one is told by reading it
+                raise IntegrityFailed("object_corrupt", key=file.key)
             ranges += [(0, 4), (file.footer, file.size - file.footer)]
         if not ranges:
             return

@@ -239,5 +239,19 @@ def expected(priced: Priced) -> list[dict[str, Any]]:
             release, measure = priced.releases[index], priced.plan.measures[index]
             unit = float(Fraction(*measure.scale))
             width = intervals.half_width(release.mechanism, release.scale, LEVEL) * unit
-        rows.append({**header, "expected_interval": width})
+        rows.append({**header, "expected_interval": width, "expected_by_rows": _by_rows(priced, output)})
     return rows
+
+
+def _by_rows(priced: Priced, output: Output) -> dict[str, float] | None:
+    """For an average, whose interval depends on how many rows its group has: its half-width at round numbers of them."""
+    if output.kind != "avg" or not isinstance(output.formula, Call):
+        return None
+    total, count = (int(a.value) for a in output.formula.args if isinstance(a, Lit) and isinstance(a.value, int))
+    widths = {}
+    for rows in (100, 1_000, 10_000, 100_000):
+        values = np.zeros((len(priced.plan.measures), 1), np.int64)
+        values[count, 0] = rows
+        ratio = _average(priced, values, total, count, LEVEL)
+        widths[str(rows)] = float(ratio.high[0] - ratio.low[0]) / 2
+    return widths

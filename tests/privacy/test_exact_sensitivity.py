@@ -29,6 +29,7 @@ SHAPES = [
     "SELECT hour, sum(abs(delay)) FROM city.trips GROUP BY hour HAVING count(*) > 2 ORDER BY sum(fare) LIMIT 3",
     "SELECT avg(hour + 100) FROM city.trips WHERE extract(month from day) <= 6",
     "SELECT count(DISTINCT rider) FROM city.trips",
+    "SELECT count(*), count(DISTINCT rider), avg(fare) FROM city.trips",
 ]
 
 
