@@ -244,7 +244,7 @@ def expected(priced: Priced) -> list[dict[str, Any]]:
 
 
 def _by_rows(priced: Priced, output: Output) -> dict[str, float] | None:
-    """For an average, whose interval depends on how many rows its group has: its half-width at round numbers of them."""
+    """For an average, whose interval depends on how many rows its group has: its half-width at some."""
     if output.kind != "avg" or not isinstance(output.formula, Call):
         return None
     total, count = (int(a.value) for a in output.formula.args if isinstance(a, Lit) and isinstance(a.value, int))
