@@ -149,13 +149,18 @@ def dense(plan: Plan, table: pa.Table) -> Ints:
     values = np.zeros((len(plan.measures), plan.groups), dtype=np.int64)
     where = np.zeros(table.num_rows, dtype=np.int64)
     for i, key in enumerate(plan.keys):
-        where = where * len(key.domain) + _positions(key, table.column(f"k{i}"))
+        where = where * len(key.domain) + positions(key, table.column(f"k{i}"))
     for i in range(len(plan.measures)):
         values[i, where] = table.column(f"m{i}").to_numpy()
     return values
 
 
-def _positions(key: Key, column: pa.ChunkedArray) -> Ints:
+def positions(key: Key, column: pa.ChunkedArray) -> Ints:
+    """Where each value stands in the key's domain.
+
+    Raises:
+        IntegrityFailed: `key_outside_domain`.
+    """
     known: Sequence[object] = [v for v in key.domain if v is not None]
     found = pc.index_in(column, value_set=pa.array(known, type=column.type))
     null_place = len(known) if None in key.domain else -1

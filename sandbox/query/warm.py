@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from sandbox.catalog import ColumnType
+from sandbox.flow import Key
 from sandbox.privacy import mechanisms
 from sandbox.privacy.mechanisms import Mechanism
 from sandbox.query.engines import Engines
+from sandbox.query.kernel import positions
 from sandbox.query.parse import parse_select
 
 
 def warm(engines: Engines) -> None:
     """Open the engines, load the libraries' lazy parts, draw noise over zeros; nothing protected is touched."""
-    engines.warm()
+    table = engines.warm()
+    # PyArrow looks for pandas when it first makes an array, and loads all of it if it is there: a second.
+    positions(Key(column="k", label="k", type=ColumnType.TEXT, domain=("a", None)), table.column("k"))
+    table.column("n").to_numpy()
     parse_select("SELECT count(*) FROM warm WHERE up = 1")
     kinds: tuple[Mechanism, ...] = ("laplace", "gaussian")
     for mechanism in kinds:
