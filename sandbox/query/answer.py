@@ -140,11 +140,21 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
         held, asked=request.grant, purpose=request.purpose, dataset=parsed.dataset, now=parts.clock.text()
     )
     decision = parts.policy.decide(request.principal, "query", "ask", context)
+    if decision.reason == "no_grant":
+        _refuse_public(parts, parsed)
     decision.require()
     grant = context["grant"]
     if not isinstance(grant, GrantTerms):
         raise Denied("no_grant", dataset=parsed.dataset)
     return Permitted(parsed=parsed, grant=grant, rule=decision.rule)
+
+
+def _refuse_public(parts: Parts, parsed: Parsed) -> None:
+    """A public table needs no grant and takes no question; that it is public may be told to anybody."""
+    with parts.sessions.reading() as session:
+        found = datasets.find(session, parsed.dataset)
+    if found is not None and found.spec.public:
+        raise RequestError("dataset_public", dataset=parsed.dataset, position=parsed.tree.table_at)
 
 
 def _known(parts: Parts, parsed: Parsed) -> Known:

@@ -6,8 +6,10 @@ import io
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from sandbox.ingest import duty as ingest
 from tests.house import City
 from tests.promises import promise
 
@@ -108,6 +110,29 @@ def test_refusals_are_one_clear_problem_in_both_languages(
     assert any("\u4e00" <= c <= "\u9fff" for c in problem["text"]["zh"])
     assert "Traceback" not in got.text
     assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"] == before
+
+
+def test_a_public_table_is_downloaded_and_not_asked(town: City) -> None:
+    manifest = """\
+dataset: city.lines
+title: {en: Lines, zh: 线路}
+owner: bureau
+public: true
+source: {connector: csv, path: lines.csv}
+limits: {rows: 10, provenance: {documented: test}}
+columns:
+  line: {type: text, meaning: {en: line, zh: 线路}, level: general-1, provenance: {others: {documented: test}}}
+"""
+    (town.house.home / "sources" / "lines.csv").write_text("line\nA\nB\n")
+    accepted = town.ok("POST", "/v1/datasets", {"file": "m.yaml", "text": manifest}, part="steward")
+    while ingest.run_next(town.ingest_parts()):
+        pass
+    assert town.ok("GET", f"/v1/ingests/{accepted['ingest']}", part="steward")["state"] == "committed"
+    got = town.ask("SELECT count(*) FROM city.lines", "public-1", epsilon="0.1")
+    assert (got.status_code, got.json()["code"]) == (400, "dataset_public")
+    content = town.call("GET", "/v1/datasets/city.lines/content").content
+    assert pq.read_table(io.BytesIO(content)).to_pydict() == {"line": ["A", "B"]}
+    assert town.call("GET", "/v1/datasets/city.trips/content").status_code == 403
 
 
 def test_bad_keys_are_refused(town: City) -> None:
