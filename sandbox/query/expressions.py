@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from sandbox.catalog import Column, ColumnType, DatasetSpec
 from sandbox.errors import RequestError
@@ -16,11 +14,8 @@ from sandbox.flow import Call, Col, Expr, Lit
 from sandbox.names import nearest
 from sandbox.query.syntax import Aggregate, Name, Node, Op
 from sandbox.query.syntax import Literal as Constant
+from sandbox.query.typed import Kind, Typed, call, common, fits, number_constant, rescale
 
-Kind: TypeAlias = Literal["number", "text", "boolean", "date", "timestamp", "null"]
-
-INT64: Final = 2**63 - 1
-LIMIT: Final = 2**126
 DATE_PARTS: Final[Mapping[str, tuple[int, int]]] = {
     "year": (1, 9999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "day": (1, 31), "doy": (1, 366),
     "dow": (0, 6), "isodow": (1, 7),
@@ -28,25 +23,6 @@ DATE_PARTS: Final[Mapping[str, tuple[int, int]]] = {
 TIME_PARTS: Final[Mapping[str, tuple[int, int]]] = {"hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 EPOCH: Final = date(1970, 1, 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
-    """An expression with its type; for numbers, dates and timestamps also unit (`scale`) and proved range in units.
-
-    Dates count days, timestamps count `scale` seconds.
-    """
-
-    expr: Expr
-    kind: Kind
-    scale: Fraction = Fraction(1)
-    lower: int = 0
-    upper: int = 0
-
-    @property
-    def constant(self) -> bool:
-        """True for a number known at planning."""
-        return isinstance(self.expr, Lit)
 
 
 def bind(node: Node, spec: DatasetSpec) -> Typed:
@@ -110,52 +86,14 @@ def _constant(node: Constant) -> Typed:
         return Typed(expr=Lit(value), kind="boolean")
     if isinstance(value, str):
         return Typed(expr=Lit(value), kind="text")
-    return _number_constant(Fraction(value))
-
-
-def _number_constant(value: Fraction) -> Typed:
-    n = value.numerator
-    return Typed(expr=Lit(n), kind="number", scale=Fraction(1, value.denominator), lower=n, upper=n)
+    return number_constant(Fraction(value))
 
 
 def _unknown(node: Op, _args: tuple[Typed, ...]) -> Typed:
     raise RequestError("expression_function", function=node.name, position=node.at)
 
 
-# --- exact arithmetic -----------------------------------------------------------------------------------------------
-
-
-def _rescale(value: Typed, scale: Fraction) -> Typed:
-    """The same value in finer units; `scale` divides the value's own."""
-    factor = int(value.scale / scale)
-    if factor == 1 or value.kind == "null":
-        return Typed(expr=value.expr, kind=value.kind, scale=scale, lower=value.lower, upper=value.upper)
-    lo, hi = value.lower * factor, value.upper * factor
-    return Typed(expr=_call("*", lo, hi, value, _number_constant(Fraction(factor))), kind=value.kind, scale=scale,
-                 lower=lo, upper=hi)  # fmt: skip
-
-
-def _common(values: tuple[Typed, ...]) -> tuple[Typed, ...]:
-    """The values in one common unit."""
-    numbers = [v for v in values if v.kind != "null"]
-    den = math.lcm(*(v.scale.denominator for v in numbers)) if numbers else 1
-    num = math.gcd(*(int(v.scale * den) for v in numbers)) if numbers else 1
-    scale = Fraction(num, den)
-    return tuple(v if v.kind == "null" else _rescale(v, scale) for v in values)
-
-
-def _call(name: str, lower: int, upper: int, *args: Typed) -> Expr:
-    """An arithmetic call; in 128 bits where the result or an argument could pass 63 (P3.4)."""
-    if all(isinstance(a.expr, Lit) for a in args) and lower == upper:
-        return Lit(lower)
-    wide = max(abs(lower), abs(upper), *(abs(b) for a in args for b in (a.lower, a.upper))) > INT64
-    return Call(name, tuple(Call("wide", (a.expr,)) if wide else a.expr for a in args))
-
-
-def _fits(node: Op, value: Typed) -> Typed:
-    if max(abs(value.lower), abs(value.upper)) >= LIMIT:
-        raise RequestError("expression_overflows", position=node.at)
-    return value
+# --- arithmetic -----------------------------------------------------------------------------------------------------
 
 
 def _numbers(node: Op, args: tuple[Typed, ...]) -> tuple[Typed, ...]:
@@ -166,19 +104,19 @@ def _numbers(node: Op, args: tuple[Typed, ...]) -> tuple[Typed, ...]:
 
 
 def _add(node: Op, args: tuple[Typed, ...]) -> Typed:
-    a, b = _common(_numbers(node, args))
-    _fits(node, a)
-    _fits(node, b)
+    a, b = common(_numbers(node, args))
+    fits(node, a)
+    fits(node, b)
     lo, hi = (a.lower + b.lower, a.upper + b.upper) if node.name == "+" else (a.lower - b.upper, a.upper - b.lower)
-    return _fits(node, Typed(expr=_call(node.name, lo, hi, a, b), kind="number", scale=a.scale, lower=lo, upper=hi))
+    return fits(node, Typed(expr=call(node.name, lo, hi, a, b), kind="number", scale=a.scale, lower=lo, upper=hi))
 
 
 def _multiply(node: Op, args: tuple[Typed, ...]) -> Typed:
     a, b = _numbers(node, args)
     corners = [x * y for x in (a.lower, a.upper) for y in (b.lower, b.upper)]
     lo, hi = min(corners), max(corners)
-    return _fits(
-        node, Typed(expr=_call("*", lo, hi, a, b), kind="number", scale=a.scale * b.scale, lower=lo, upper=hi)
+    return fits(
+        node, Typed(expr=call("*", lo, hi, a, b), kind="number", scale=a.scale * b.scale, lower=lo, upper=hi)
     )
 
 
@@ -194,15 +132,15 @@ def _divide(node: Op, args: tuple[Typed, ...]) -> Typed:
         scale = a.scale / (b.scale * abs(b.lower))
         same = Typed(expr=a.expr, kind="number", scale=scale, lower=a.lower, upper=a.upper)
         return same if b.lower > 0 else _negate(node, (same,))
-    a, b = _rescale(a, Fraction(1)), _rescale(b, Fraction(1))
-    _fits(node, a)
+    a, b = rescale(a, Fraction(1)), rescale(b, Fraction(1))
+    fits(node, a)
     if node.name == "%":
         m = abs(b.lower) - 1
         lo, hi = (-m if a.lower < 0 else 0), (m if a.upper > 0 else 0)
     else:
         ends = [_truncate(x, b.lower) for x in (a.lower, a.upper)]
         lo, hi = min(ends), max(ends)
-    return Typed(expr=_call(node.name, lo, hi, a, b), kind="number", lower=lo, upper=hi)
+    return Typed(expr=call(node.name, lo, hi, a, b), kind="number", lower=lo, upper=hi)
 
 
 def _truncate(a: int, b: int) -> int:
@@ -213,14 +151,14 @@ def _truncate(a: int, b: int) -> int:
 def _negate(node: Op, args: tuple[Typed, ...]) -> Typed:
     (a,) = _numbers(node, args)
     lo, hi = -a.upper, -a.lower
-    return _fits(node, Typed(expr=_call("neg", lo, hi, a), kind="number", scale=a.scale, lower=lo, upper=hi))
+    return fits(node, Typed(expr=call("neg", lo, hi, a), kind="number", scale=a.scale, lower=lo, upper=hi))
 
 
 def _absolute(node: Op, args: tuple[Typed, ...]) -> Typed:
     (a,) = _numbers(node, args)
     hi = max(abs(a.lower), abs(a.upper))
     lo = 0 if a.lower <= 0 <= a.upper else min(abs(a.lower), abs(a.upper))
-    return Typed(expr=_call("abs", lo, hi, a), kind="number", scale=a.scale, lower=lo, upper=hi)
+    return Typed(expr=call("abs", lo, hi, a), kind="number", scale=a.scale, lower=lo, upper=hi)
 
 
 # --- comparison and logic -------------------------------------------------------------------------------------------
@@ -236,7 +174,7 @@ def _align(node: Op, args: tuple[Typed, ...]) -> tuple[Typed, ...]:
     if len(kinds) > 1:
         raise RequestError("expression_mixed", function=node.name, found=sorted(kinds), position=node.at)
     if kinds & {"number", "date", "timestamp"}:
-        args = tuple(_fits(node, a) for a in _common(args))
+        args = tuple(fits(node, a) for a in common(args))
     return args
 
 
@@ -253,7 +191,7 @@ def _moment(node: Op, value: Typed, kind: str) -> Typed:
         seconds = Fraction((at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1), 10**6)
     except (ValueError, OverflowError):
         raise RequestError("expression_moment", kind=kind, position=node.at) from None
-    n = _number_constant(seconds)
+    n = number_constant(seconds)
     return Typed(expr=n.expr, kind="timestamp", scale=n.scale, lower=n.lower, upper=n.upper)
 
 
