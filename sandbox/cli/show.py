@@ -49,7 +49,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str |
     """Print a table; an empty one says so."""
     grid = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for column in columns:
-        grid.add_column(column, overflow="fold")
+        # An id is copied whole: other columns make room for it.
+        grid.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         grid.add_row(*(plain(cell) for cell in row))
     if grid.row_count == 0:
