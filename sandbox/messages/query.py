@@ -241,6 +241,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "WITH is not supported. Write one SELECT over one dataset.",
         "不支持 WITH。请写单个数据集上的一条 SELECT。",
     ),
+    "too_many_cells": (
+        "The answer would have {cells} cells; at most {limit} are given. Leave out keys or columns.",
+        "答案将有 {cells} 个单元格，最多 {limit} 个。请减少分组键或列。",
+    ),
     "too_many_groups": (
         "The grouping has {groups} declared groups; at most {limit} are answered. Leave a key out.",
         "该分组共有 {groups} 个声明的组，最多 {limit} 个。请减少分组键。",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,8 @@ PLAN_V: Final = 1
 MAX_GROUPS: Final = 100_000
 MAX_DOMAIN: Final = 10_000
 MAX_OUTPUTS: Final = 100
+MAX_CELLS: Final = 500_000
+"""Groups times outputs: what one answer may hold in memory."""
 WHOLE, SUM_PART, COUNT_PART = 4, 3, 1
 """Shares of the budget: an average's sum and count together weigh as much as any other aggregate (utility.md)."""
 
@@ -47,6 +50,9 @@ def plan(permitted: Permitted, known: Known) -> Plan:
     order = builder.order()
     if not builder.measures:
         raise RequestError("query_without_aggregate", position=select.table_at)
+    cells = builder.groups * len(builder.outputs)
+    if cells > MAX_CELLS:
+        raise RequestError("too_many_cells", cells=cells, limit=MAX_CELLS, position=select.table_at)
     bound = _bound(known.spec, permitted.parsed.request.rows, builder.measures)
     measures = tuple(builder.measures)
     return Plan(
@@ -108,11 +114,14 @@ class _Builder:
     def __post_init__(self) -> None:
         for node in self.select.group:
             self._add_key(self._group_name(node))
-        groups = 1
-        for key in self.keys:
-            groups *= len(key.domain)
-        if groups > MAX_GROUPS:
-            raise RequestError("too_many_groups", groups=groups, limit=MAX_GROUPS, position=self.select.group[0].at)
+        if self.groups > MAX_GROUPS:
+            at = self.select.group[0].at
+            raise RequestError("too_many_groups", groups=self.groups, limit=MAX_GROUPS, position=at)
+
+    @property
+    def groups(self) -> int:
+        """How many groups the keys declare."""
+        return math.prod(len(key.domain) for key in self.keys)
 
     # --- keys ---
 

@@ -106,6 +106,10 @@ REFUSED = [
     ("SELECT sum(big * 4) FROM city.trips", "expression_overflows"),
     ("SELECT delay, hour, line, day, count(*) FROM city.trips GROUP BY 1, 2, 3, 4", "key_not_public"),
     ("SELECT delay, hour, line, paid, count(*) FROM city.trips GROUP BY 1, 2, 3, 4", "too_many_groups"),
+    (
+        "SELECT delay, hour, " + ", ".join(f"sum(fare + {i})" for i in range(20)) + " FROM city.trips GROUP BY 1, 2",
+        "too_many_cells",
+    ),
 ]
 
 
