@@ -60,8 +60,9 @@ def prepare() -> dict[str, str]:
     BENCH.mkdir()
     stage.STAGE, stage.HOME, stage.PID, stage.LOG = BENCH, BENCH / "home", BENCH / "pid", BENCH / "log"
     operator = stage.sandbox_json("init", str(stage.HOME))["key"]
-    source = table.write(stage.HOME / "sources")
-    pq.write_table(pq.read_table(source).slice(0, 2000), stage.HOME / "sources" / "tiny.parquet")
+    (stage.HOME / "sources" / "owner").mkdir()
+    source = table.write(stage.HOME / "sources" / "owner")
+    pq.write_table(pq.read_table(source).slice(0, 2000), source.parent / "tiny.parquet")
     for name, text in (("p", table.POPULATION), ("m", table.MANIFEST), ("t", table.TINY_MANIFEST)):
         (BENCH / f"{name}.yaml").write_text(text)
     url = stage.start()
@@ -185,7 +186,7 @@ def sorted_copy(source: Path) -> float:
 def main() -> None:
     say("making ten million rows and a home …")
     keys = prepare()
-    source = stage.HOME / "sources" / "bench.parquet"
+    source = stage.HOME / "sources" / "owner" / "bench.parquet"
     say("ingest through the gateway, and DuckDB's sorted COPY …")
     first = sorted_copy(source)
     loaded = ingest(keys)

@@ -53,7 +53,7 @@ def _operator() -> dict[str, str]:
     command("init .demo/home")
     made = sandbox_json("init", str(HOME))
     say(f"   home made; the operator's key is shown once: {made['key'][:12]}…  log key: {made['vkey'][:48]}…")
-    write_sources(HOME / "sources")
+    write_sources(HOME / "sources" / OWNER)
     url = stage.start()
     say(f"   sandbox serve .demo/home: ready on {url}")
     command("doctor .demo/home")
@@ -125,7 +125,7 @@ def _ask(url: str, key: str, sql: str, *, source: str, table: str, keys: int) ->
     grant_events = sandbox_json("events", url=url, key=key)
     query_id = next(e["event"]["subject"] for e in reversed(grant_events) if e["event"]["type"] == "query.charge")
     answer = json.loads(sandbox("answer", query_id, "--format", "json", url=url, key=key, show=False))
-    found = next((HOME / "sources").glob(f"{source}.*"))
+    found = next((HOME / "sources" / OWNER).glob(f"{source}.*"))
     truth.beside(sql, found, table, answer, keys)
 
 

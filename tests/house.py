@@ -60,9 +60,15 @@ class City:
             worker_id=house.worker_id,
         )  # fmt: skip
 
+    def source(self, file: str, text: str, owner: str = "bureau") -> None:
+        """Put a source in its owner's folder."""
+        folder = self.house.home / "sources" / owner
+        folder.mkdir(exist_ok=True)
+        (folder / file).write_text(text, "utf-8")
+
     def load(self, rows: Sequence[Row], manifest: str = MANIFEST, *, file: str = "trips.csv") -> dict[str, Any]:
         """Put a source in place, register its manifest, run the ingest; gives the ingest as the steward sees it."""
-        (self.house.home / "sources" / file).write_text(csv_of(rows), "utf-8")
+        self.source(file, csv_of(rows))
         accepted = self.ok("POST", "/v1/datasets", {"file": "m.yaml", "text": manifest}, part="steward")
         while ingest.run_next(self.ingest_parts()):
             pass

@@ -79,7 +79,8 @@ class Workshop:
 
     def source(self, content: str | bytes, name: str = "visits.csv") -> Path:
         """Put a source in place."""
-        path = self.folder / "sources" / name
+        path = self.folder / "sources" / "bureau" / name
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
@@ -131,6 +132,8 @@ def make_workshop(folder: Path, population: str | None = POPULATION, **changed: 
     workshop = open_workshop(folder, root_key=RootKey.create(folder / "root.key"), **changed)
     if fresh:
         t.Row.metadata.create_all(workshop.parts.sessions.writer)
+        with workshop.parts.sessions.begin() as session:
+            session.add(t.Tenant(id=STEWARD.tenant, name="bureau", kind="owner", created_at=workshop.parts.clock.text()))
     if population is not None:
         with workshop.parts.sessions.begin() as session:
             declared = parse_population(population, "p.yaml")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
@@ -23,6 +24,9 @@ from sandbox.store import principals as principals_store
 from sandbox.wiring import House
 
 _log = logging.getLogger("sandbox.gateway")
+READERS: Final = 2
+"""Answers that are read again at one time."""
+
 ANONYMOUS: Final = Principal(id="anonymous", tenant="system", roles=frozenset())
 """The actor of a call whose key is not known."""
 
@@ -39,6 +43,7 @@ class Gate:
     slots: QuerySlots
     bad_keys: Buckets
     denials: Buckets
+    readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
     behind: set[asyncio.Task[None]] = field(default_factory=set)
     """Queries that compute while their routes hold."""
 

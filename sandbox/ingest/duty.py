@@ -135,7 +135,7 @@ def _commit(parts: Parts, ingest: Ingest, built: Built, population: StoredPopula
     steward = Principal(id=ingest.principal, tenant=ingest.tenant, roles=frozenset())
     with parts.sessions.begin() as session:
         if population is not None:
-            _check_identifiers(session, population, built.report.units)
+            _check_identifiers(session, population, ingest.tenant, built.report.units)
         datasets.add_dataset(
             session, parts.clock, steward, id=version.dataset_id, tenant=ingest.tenant, spec=ingest.spec,
             population_id=None if population is None else population.id, bits=version.bits,
@@ -156,14 +156,16 @@ def _commit(parts: Parts, ingest: Ingest, built: Built, population: StoredPopula
         )  # fmt: skip
 
 
-def _check_identifiers(session: Session, population: StoredPopulation, units: int) -> None:
-    """N_ids is what delta_0 was computed from, so no more units than that may ever be stored (P2.2).
+def _check_identifiers(session: Session, population: StoredPopulation, owner: str, units: int) -> None:
+    """N_ids is what delta_0 was computed from, so no owner may bring more units than that (P2.2).
+
+    Units of other owners are not added: a refusal would tell one bureau how many another has.
 
     Raises:
         RequestError: `ingest_too_many_ids`.
     """
     declared = population.spec
-    if ingests.units_of(session, declared.name) + units > declared.n_ids:
+    if ingests.units_of(session, declared.name, owner) + units > declared.n_ids:
         raise RequestError("ingest_too_many_ids", population=declared.name, n_ids=declared.n_ids)
 
 

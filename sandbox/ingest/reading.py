@@ -117,18 +117,24 @@ def ahead(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
             yield batch
 
 
-def located(source_dirs: Sequence[Path], path: str, *, exists: Callable[[Path], bool] = Path.is_file) -> Path:
-    """The file of a source's path, inside one of the folders also after symbolic links.
+def located(
+    source_dirs: Sequence[Path], owner: str, path: str, *, exists: Callable[[Path], bool] = Path.is_file
+) -> Path:
+    """The file of a source's path, inside the owner's own folder below one of the folders, also after symbolic links.
 
     Raises:
         RequestError: `source_not_found`.
     """
+    if Path(owner).name != owner:  # not one plain name: it could point elsewhere
+        raise RequestError("source_not_found", path=path, owner=owner)
     for folder in source_dirs:
-        root = folder.resolve()
+        root = (folder / owner).resolve()
+        if not root.is_relative_to(folder.resolve()):
+            continue
         file = (root / path).resolve()
         if file.is_relative_to(root) and exists(file):
             return file
-    raise RequestError("source_not_found", path=path)
+    raise RequestError("source_not_found", path=path, owner=owner)
 
 
 def _nulls(held: Held, shape: Shape) -> npt.NDArray[np.bool_]:

@@ -8,14 +8,14 @@ from sandbox.catalog import DatasetSpec, Population
 from sandbox.clock import Clock
 from sandbox.crypto.keys import RootKey
 from sandbox.crypto.suite import INTL, KEY_SIZE
-from sandbox.errors import Conflict, NotFound, RequestError
+from sandbox.errors import Conflict, Denied, NotFound, RequestError
 from sandbox.flow import Cost, Principal
 from sandbox.ids import new_id
 from sandbox.ingest.duty import lineage_cap
 from sandbox.ingest.lifecycle import INGEST
 from sandbox.names import nearest
 from sandbox.privacy.accounting import delta_0
-from sandbox.store import datasets, ingests, ledger
+from sandbox.store import datasets, ingests, ledger, principals
 from sandbox.store.datasets import StoredPopulation
 from sandbox.store.ingests import Ingest
 
@@ -46,8 +46,12 @@ def submit(session: Session, clock: Clock, principal: Principal, spec: DatasetSp
 
     Raises:
         Conflict: `dataset_exists` (an update of a dataset comes with a later release); `ingest_under_way`.
+        Denied: `owner_not_yours`: a steward speaks for the own bureau alone.
         RequestError: `population_not_registered`, with the nearest name.
     """
+    owner = principals.find_tenant(session, principal.tenant)
+    if owner is None or spec.owner != owner.name:
+        raise Denied("owner_not_yours", owner=spec.owner, yours=owner.name if owner else None)
     if datasets.dataset_exists(session, spec.name):
         raise Conflict("dataset_exists", dataset=spec.name)
     if spec.population is not None:

@@ -88,7 +88,7 @@ def build(parts: Parts, spec: DatasetSpec, population: StoredPopulation | None, 
     connector = parts.connectors.get(spec.source.connector)
     if connector is None:
         raise RequestError("connector_unknown", connector=spec.source.connector, known=sorted(parts.connectors))
-    path = str(located(parts.source_dirs, spec.source.path))
+    path = str(located(parts.source_dirs, spec.owner, spec.source.path))
     key = INTL.random(KEY_SIZE)
     wrapped = _wrapped(parts.root_key, population, key, names.version)
     report = Report()

@@ -50,6 +50,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{where} 未说明 {fact} 的来源；请写明，或添加 `others`。",
     ),
     # --- populations ---
+    "owner_not_yours": (
+        "The manifest's owner is {owner}, and you are a steward of {yours}: register your own bureau's data.",
+        "清单的数据源单位是 {owner}，而您是 {yours} 的数据管理员。只能登记本单位的数据。",
+    ),
     "population_exists": (
         "The population {population} is already registered; a dataset can name it.",
         "人群 {population} 已登记，数据集可直接引用。",
@@ -130,8 +134,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{where} 必须是网关数据源目录之下的相对路径，使用 /，不含 . 或 ..",
     ),
     "source_not_found": (
-        "No file {path} lies in the gateway's source folders; the operator puts it there.",
-        "网关的数据源目录中没有文件 {path}；请由运营方放入。",
+        "No file {path} lies in {owner}'s folder of the gateway's sources; the operator puts it there.",
+        "网关数据源目录下的 {owner} 文件夹中没有文件 {path}；请由运营方放入。",
     ),
     "source_unreadable": (
         "{file} cannot be read from the disk; try again, or ask the operator.",

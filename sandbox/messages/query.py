@@ -85,6 +85,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{function} works on aggregates, not on rows: ROUND(AVG(x), 1).",
         "{function} 只能用于聚合结果，不能用于行：ROUND(AVG(x), 1)。",
     ),
+    "expression_too_large": (
+        "Written out, this expression has more than {limit} parts. Shorten it.",
+        "该表达式展开后超过 {limit} 个部分。请缩短。",
+    ),
     "expression_type": (
         "{function} needs a {expected} and was given a {found}.",
         "{function} 需要 {expected}，而给出的是 {found}。",
@@ -156,6 +160,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "每个单位 {rows} 行不在已声明的分层边界之列：{edges}。",
     ),
     "sql_aggregate_arguments": ("{function} takes one argument.", "{function} 只接受一个参数。"),
+    "sql_case_operand": (
+        "CASE x WHEN takes a plain column for x. Write CASE WHEN … = … THEN … END instead.",
+        "CASE x WHEN 中的 x 只能是列名。请改写为 CASE WHEN … = … THEN … END。",
+    ),
     "sql_cast": (
         "Casts are not needed: values have their declared types. DATE '…' and TIMESTAMP '…' constants work.",
         "无需类型转换：各列已有声明的类型。可使用 DATE '…' 与 TIMESTAMP '…' 常量。",

@@ -38,10 +38,12 @@ def _row_bound(measure: Measure) -> int:
 def check_range(measure: Measure, n_max: int, rows: int) -> None:
     """Prove from declared facts that the measure, in every group and on the way there, fits 64 bits with room.
 
-    At most `n_max` rows exist, each adding at most `row_bound`; every partial sum is a sum of some of them.
+    At most `n_max` rows exist, each adding at most `row_bound`, and before the centre is taken off at most the clamp;
+    every partial sum is a sum of some of them. A sum that could overflow would tell how many rows there are.
 
     Raises:
-        RequestError: `plan_overflows`, max(n_max, rows) times row_bound is 2^62 or more.
+        RequestError: `plan_overflows`, max(n_max, rows) times the largest summand is 2^62 or more.
     """
-    if max(n_max, rows) * _row_bound(measure) >= ROOM:
-        raise RequestError("plan_overflows", rows=max(n_max, rows), row_bound=str(_row_bound(measure)))
+    largest = max(_row_bound(measure), abs(measure.lower), abs(measure.upper), abs(measure.center))
+    if max(n_max, rows) * largest >= ROOM:
+        raise RequestError("plan_overflows", rows=max(n_max, rows), row_bound=str(largest))

@@ -265,6 +265,11 @@ def _leaves_at(record: QueryRecord) -> str:
     return leaves_at(record.charged_at, record.rung_ms / 1000, record.attempt)
 
 
+def shown_state(parts: Parts, record: QueryRecord) -> str:
+    """The state as its company may see it: whatever became of a query, it shows at its rung and not before (P7.1)."""
+    return record.state if parts.clock.text() >= _leaves_at(record) else "charged"
+
+
 def read(parts: Parts, principal: Principal, query_id: str) -> dict[str, Any]:
     """A settled answer of the principal's own company, from its sealed numbers.
 
@@ -278,10 +283,10 @@ def read(parts: Parts, principal: Principal, query_id: str) -> dict[str, Any]:
         record = queries.get(session, query_id)
     if record is None or record.tenant != principal.tenant:
         raise NotFound("answer_unknown")
-    if record.state in {"failed", "overrun"}:
-        raise DependencyFailed("query_no_answer")
-    if record.state != "settled" or parts.clock.text() < _leaves_at(record):
+    if shown_state(parts, record) == "charged":
         raise Conflict("answer_not_ready")
+    if record.state != "settled":
+        raise DependencyFailed("query_no_answer")
     with step(parts, "answer"):
         priced = priced_again(parts, record)
         values = stored_values(parts, priced.plan, record)

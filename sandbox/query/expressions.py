@@ -14,13 +14,16 @@ from sandbox.flow import Call, Col, Expr, Lit
 from sandbox.names import nearest
 from sandbox.query.syntax import Aggregate, Name, Node, Op
 from sandbox.query.syntax import Literal as Constant
-from sandbox.query.typed import Kind, Typed, call, common, fits, number_constant, rescale
+from sandbox.query.typed import Kind, Typed, call, common, fits, number_constant, rescale, size
 
 DATE_PARTS: Final[Mapping[str, tuple[int, int]]] = {
     "year": (1, 9999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "day": (1, 31), "doy": (1, 366),
     "dow": (0, 6), "isodow": (1, 7),
 }  # fmt: skip
 TIME_PARTS: Final[Mapping[str, tuple[int, int]]] = {"hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
+LARGEST: Final = 5_000
+"""Parts of an expression as the engine gets it: some rules write an argument twice."""
+
 COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 EPOCH: Final = date(1970, 1, 1)
 
@@ -39,7 +42,10 @@ def bind(node: Node, spec: DatasetSpec) -> Typed:
         raise RequestError("aggregate_in_row", function=node.name.upper(), position=node.at)
     args = tuple(bind(a, spec) for a in node.args)
     name = node.name.split()[0]
-    return _RULES.get(name, _unknown)(node, args)
+    typed = fits(node, _RULES.get(name, _unknown)(node, args))
+    if size(typed.expr) > LARGEST:
+        raise RequestError("expression_too_large", limit=LARGEST, position=node.at)
+    return typed
 
 
 def columns_of(expr: Expr | None) -> frozenset[str]:
@@ -132,8 +138,7 @@ def _divide(node: Op, args: tuple[Typed, ...]) -> Typed:
         scale = a.scale / (b.scale * abs(b.lower))
         same = Typed(expr=a.expr, kind="number", scale=scale, lower=a.lower, upper=a.upper)
         return same if b.lower > 0 else _negate(node, (same,))
-    a, b = rescale(a, Fraction(1)), rescale(b, Fraction(1))
-    fits(node, a)
+    a, b = fits(node, rescale(a, Fraction(1))), fits(node, rescale(b, Fraction(1)))
     if node.name == "%":
         m = abs(b.lower) - 1
         lo, hi = (-m if a.lower < 0 else 0), (m if a.upper > 0 else 0)

@@ -294,10 +294,13 @@ class _Reader:
 
     def case(self, node: exp.Expression, depth: int) -> Node:
         args: list[Node] = []
+        operand = node.args.get("this")
+        if operand is not None and not isinstance(operand, exp.Column):
+            raise self.refuse(operand, "sql_case_operand")  # it is written once for every WHEN
         for branch in node.args["ifs"]:
             condition = self.node(branch.this, depth + 1)
-            if node.args.get("this"):
-                condition = Op("=", (self.node(node.this, depth + 1), condition), self._places.of(branch))
+            if operand is not None:
+                condition = Op("=", (self.node(operand, depth + 1), condition), self._places.of(branch))
             args += [condition, self.node(branch.args["true"], depth + 1)]
         default = node.args.get("default")
         at = self._places.of(node)

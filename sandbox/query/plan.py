@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sandbox.catalog import Column, ColumnType, DatasetSpec, Population, Version
@@ -158,8 +158,7 @@ class _Builder:
 
     def _measure(self, wanted: Measure) -> int:
         for i, m in enumerate(self.measures):
-            same = (m.kind, m.expr, m.center) == (wanted.kind, wanted.expr, wanted.center)
-            if same:
+            if replace(m, share=wanted.share) == wanted:
                 if wanted.share > m.share:
                     self.measures[i] = wanted
                 return i

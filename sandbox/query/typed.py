@@ -75,6 +75,19 @@ def fits(node: Op, value: Typed) -> Typed:
     Raises:
         RequestError: `expression_overflows`.
     """
-    if max(abs(value.lower), abs(value.upper)) >= LIMIT:
+    numbers = (value.lower, value.upper, value.scale.numerator, value.scale.denominator)
+    if max(map(abs, numbers)) >= LIMIT:
         raise RequestError("expression_overflows", position=node.at)
     return value
+
+
+def size(expr: Expr) -> int:
+    """How many names, constants and calls an expression is written with; a part that is used twice counts twice."""
+    known: dict[int, int] = {}
+
+    def count(part: Expr) -> int:
+        if id(part) not in known:
+            known[id(part)] = 1 + sum(map(count, part.args)) if isinstance(part, Call) else 1
+        return known[id(part)]
+
+    return count(expr)

@@ -150,12 +150,12 @@ def of_tenant(session: Session, tenant: str | None, after: str = "", limit: int 
     return [_ingest(row) for row in session.scalars(query)]
 
 
-def units_of(session: Session, population: str) -> int:
-    """Units that the committed datasets of a population have, those in several of them counted several times.
+def units_of(session: Session, population: str, owner: str) -> int:
+    """Units that an owner's committed datasets of a population have, those in several of them counted several times.
 
     Privacy: depends on the data; only the ingest itself looks at it, to keep to N_ids (P2.2).
     """
-    query = select(t.IngestRow).where(t.IngestRow.state == "committed")
+    query = select(t.IngestRow).where(t.IngestRow.state == "committed", t.IngestRow.tenant == owner)
     reports = (row.report or {} for row in session.scalars(query) if row.spec.get("population") == population)
     return sum(int(report.get("units", 0)) for report in reports)
 

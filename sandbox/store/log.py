@@ -27,14 +27,21 @@ AUDITED: Mapping[str, tuple[type[t.Row], tuple[str, ...], tuple[str, ...]]] = {
     "caps": (
         t.CapRow,
         ("scope", "subject"),
-        ("epsilon", "delta", "conversion", "frontier", "spent_eps_p", "spent_rho", "spent_delta"),
+        (
+            *("tenant", "epsilon", "delta", "conversion", "frontier", "created_at"),
+            *("spent_eps_p", "spent_rho", "spent_delta"),
+        ),
     ),
-    "ledger": (t.LedgerRow, ("request", "step", "scope", "subject"), ("eps_p", "rho", "delta", "event", "at")),
+    "ledger": (
+        t.LedgerRow,
+        ("request", "step", "scope", "subject"),
+        ("tenant", "eps_p", "rho", "delta", "event", "at"),
+    ),
     "datasets": (t.DatasetRow, ("id",), ("tenant", "name", "population", "spec", "bits", "created_at")),
     "versions": (
         t.VersionRow,
         ("id",),
-        ("dataset", "number", "suite", "wrapped_key", "manifest_object", "manifest_sha256", "created_at"),
+        ("tenant", "dataset", "number", "suite", "wrapped_key", "manifest_object", "manifest_sha256", "created_at"),
     ),
     "applications": (t.ApplicationRow, ("id",), ("tenant", "principal", "terms", "state", "created_at")),
     "votes": (t.VoteRow, ("application", "round", "principal"), ("tenant", "approve", "reason", "at")),
@@ -46,8 +53,12 @@ AUDITED: Mapping[str, tuple[type[t.Row], tuple[str, ...], tuple[str, ...]]] = {
     "queries": (
         t.QueryRow,
         ("id",),
-        ("tenant", "principal", "grant", "request", "priced", "version", "state", "charged_at", "answer_sha256"),
+        (
+            *("tenant", "principal", "grant", "population", "request", "priced", "version", "state", "charged_at"),
+            *("rung_ms", "event", "answer_object", "answer_sha256"),
+        ),
     ),
+    "idempotency": (t.IdempotencyRow, ("principal", "key"), ("digest", "resource", "at")),
 }
 """Tables whose every row must agree with the log: key columns, then the columns that the log's digest covers."""
 

@@ -101,14 +101,14 @@ def insert_charged(
         lease_owner=worker, lease_until=clock.text(plus_seconds=lease_seconds), charged_at=at, rung_ms=query.rung_ms,
         event=event_id, answer_object=None, answer_sha256=None,
     )  # fmt: skip
-    ledger.charge(
-        session, clock, actor=actor, query_id=query.id, step=step, grant=query.grant, keys=keys, cost=cost,
-        event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_records=[row],
-    )  # fmt: skip
+    brought: list[t.Row] = [row]
     if idempotency is not None:
         key, digest = idempotency
-        session.add(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
-        session.flush()
+        brought.append(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
+    ledger.charge(
+        session, clock, actor=actor, query_id=query.id, step=step, grant=query.grant, keys=keys, cost=cost,
+        event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_records=brought,
+    )  # fmt: skip
     return _record(row)
 
 
@@ -237,7 +237,8 @@ def _end(
         raise IntegrityFailed("query_lost", query=query_id)
     log.append(
         session, clock, move.event, actor=log.SYSTEM, subject=query_id,
-        details={**details, "query": query_id, "attempt": attempt}, tenant=row.tenant, records=[row],
+        # The auditor's event, not the company's: its time would tell how long computing took (P7.1).
+        details={**details, "query": query_id, "attempt": attempt}, tenant=log.SYSTEM.tenant, records=[row],
     )  # fmt: skip
     return _record(row)
 

@@ -18,7 +18,8 @@ import pytest
 from sandbox.audit.verify import verify
 from sandbox.clock import Clock
 from sandbox.crash import VARIABLE
-from sandbox.flow import STEPS
+from sandbox.errors import DependencyFailed
+from sandbox.flow import STEPS, Principal
 from sandbox.query import answer
 from sandbox.store import ledger, queries
 from tests.faults.one_query import request_of
@@ -121,4 +122,7 @@ def test_a_query_that_dies_twice_ends_as_failed_and_stays_charged(prepared: Prep
         assert record.state == "failed"
         assert spent_of(town, prepared.grant) == 10**11
         got = town.call("GET", f"/v1/answers/{record.id}")
-        assert (got.status_code, got.json()["code"]) == (503, "query_no_answer")
+        assert (got.status_code, got.json()["code"]) == (409, "answer_not_ready"), "nothing shows before the rung"
+        later = dataclasses.replace(town.house.parts(), clock=Clock(lambda: datetime.now(UTC) + timedelta(hours=3)))
+        with pytest.raises(DependencyFailed, match="query_no_answer"):
+            answer.read(later, Principal(id=prepared.principal, tenant=prepared.tenant, roles=frozenset()), record.id)

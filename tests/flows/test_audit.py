@@ -53,6 +53,8 @@ CHANGES = [
     ("query", "UPDATE queries SET state = 'failed' WHERE rowid = (SELECT min(rowid) FROM queries)", "queries/"),
     ("version", "UPDATE versions SET manifest_sha256 = replace(manifest_sha256, substr(manifest_sha256, 1, 1), 'z')", "versions/"),
     ("role", "UPDATE principals SET roles = '[\"operator\"]' WHERE name = 'company'", "principals/"),
+    ("query's population", "UPDATE queries SET population = 'pop_x' WHERE rowid = (SELECT min(rowid) FROM queries)", "queries/"),
+    ("idempotency", "DELETE FROM idempotency WHERE rowid = (SELECT min(rowid) FROM idempotency)", "idempotency/"),
     ("ledger row gone", "DELETE FROM ledger WHERE rowid = (SELECT max(rowid) FROM ledger)", "ledger/"),
 ]  # fmt: skip
 

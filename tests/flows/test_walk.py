@@ -10,8 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from sandbox.ingest import duty as ingest
+from sandbox.query import answer as answer_flow
+from tests.faults.one_query import request_of
 from tests.house import City
 from tests.promises import promise
+from tests.trips import MANIFEST
 
 SQL = "SELECT line, count(*), avg(delay) FROM city.trips GROUP BY line"
 
@@ -64,6 +67,41 @@ def test_an_answer_as_arrow(town: City, answer: dict[str, object]) -> None:
 
 
 @promise("P6.5")
+def test_a_steward_speaks_for_the_own_bureau_and_reads_its_own_folder(town: City) -> None:
+    """Another bureau's source can be neither registered in its name nor read under one's own."""
+    if "steward2" not in town.keys:
+        town.ok("POST", "/v1/tenants", {"name": "bureau2", "kind": "owner"}, part="operator")
+        body = {"name": "steward2", "tenant": "bureau2", "roles": ["steward"]}
+        town.keys["steward2"] = town.ok("POST", "/v1/principals", body, part="operator")["key"]
+    stolen = MANIFEST.replace("city.trips", "stolen.trips")
+    got = town.call("POST", "/v1/datasets", {"file": "m.yaml", "text": stolen}, part="steward2")
+    assert (got.status_code, got.json()["code"]) == (403, "owner_not_yours")
+    for path in ("trips.csv", "../bureau/trips.csv", "/etc/passwd"):
+        text = stolen.replace("owner: bureau", "owner: bureau2").replace("path: trips.csv", f"path: {path}")
+        got = town.call("POST", "/v1/datasets", {"file": "m.yaml", "text": text}, part="steward2")
+        if got.status_code == 400:
+            continue
+        while ingest.run_next(town.ingest_parts()):
+            pass
+        found = town.ok("GET", f"/v1/ingests/{got.json()['ingest']}", part="steward2")
+        assert (found["state"], found["error"]["code"]) == ("failed", "source_not_found")
+
+
+@promise("P7.1")
+def test_nothing_of_a_query_shows_before_its_rung(town: City) -> None:
+    parts = town.house.parts()
+    me = town.ok("GET", "/v1/me")
+    pending = answer_flow.submit(parts, request_of(me["id"], me["tenant"]))
+    answer_flow.finish(parts, pending)
+    assert pending.leaves_in() > 0
+    shown = next(q for q in town.ok("GET", "/v1/queries?limit=1000")["items"] if q["id"] == pending.query_id)
+    assert shown["state"] == "charged"
+    assert town.call("GET", f"/v1/answers/{pending.query_id}").json()["code"] == "answer_not_ready"
+    types = [e["event"]["type"] for e in town.ok("GET", "/v1/events?limit=1000")["items"]]
+    assert "query.charge" in types
+    assert not {"query.settle", "query.fail", "query.overrun"} & set(types), "their times would tell of the rows"
+
+
 def test_an_explanation_is_free(town: City) -> None:
     before = town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"]
     found = town.ok("POST", "/v1/queries", {"sql": SQL, "epsilon": "1", "explain": True})
@@ -123,7 +161,7 @@ limits: {rows: 10, provenance: {documented: test}}
 columns:
   line: {type: text, meaning: {en: line, zh: 线路}, level: general-1, provenance: {others: {documented: test}}}
 """
-    (town.house.home / "sources" / "lines.csv").write_text("line\nA\nB\n")
+    town.source("lines.csv", "line\nA\nB\n")
     accepted = town.ok("POST", "/v1/datasets", {"file": "m.yaml", "text": manifest}, part="steward")
     while ingest.run_next(town.ingest_parts()):
         pass

@@ -35,7 +35,7 @@ class Pipeline:
     def __init__(self, folder: Path, *, threads: int = 1, manifest: str = MANIFEST) -> None:
         self.root = RootKey(secret=INTL.random(32))
         self.folder = folder
-        (folder / "sources").mkdir()
+        (folder / "sources" / "bureau").mkdir(parents=True)
         (folder / "objects").mkdir()
         self.population: Population = parse_population(POPULATION, "p.yaml")
         self.spec: DatasetSpec = parse_manifest(manifest, "m.yaml")
@@ -55,7 +55,7 @@ class Pipeline:
     def ingest(self, rows: Sequence[Row], *, bits: int | None = None) -> tuple[Known, Report]:
         """A version of these rows; `bits` makes more buckets than the declared N_max would."""
         self.count += 1
-        path = self.folder / "sources" / f"{self.count}.csv"
+        path = self.folder / "sources" / "bureau" / f"{self.count}.csv"
         path.write_text(csv_of(rows), "utf-8")
         spec = dataclasses.replace(self.spec, source=dataclasses.replace(self.spec.source, path=path.name))
         if bits is not None:

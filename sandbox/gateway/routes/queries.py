@@ -97,10 +97,15 @@ def _explain(gate: Gate, question: Question) -> dict[str, Any]:
 
 
 @router.get("/answers/{query_id}", response_model=None, responses=_ANSWERS)
-def read(query_id: str, request: Request, gate: At, caller: Caller) -> Response:
+async def read(query_id: str, request: Request, gate: At, caller: Caller) -> Response:
     """An answer that the caller's organisation has paid for."""
-    permit(gate, caller, "answer", "read", {"tenant": caller.tenant})
-    return _shaped(request, answer.read(gate.parts, caller, query_id))
+
+    def find() -> Response:
+        permit(gate, caller, "answer", "read", {"tenant": caller.tenant})
+        return _shaped(request, answer.read(gate.parts, caller, query_id))
+
+    # Free and repeatable, so a few at a time: wide answers take memory.
+    return await to_thread.run_sync(find, limiter=gate.readers)
 
 
 @router.get("/queries")
@@ -109,7 +114,7 @@ def list_own(gate: At, caller: Caller, after: After = "", limit: Limit = 100) ->
     permit(gate, caller, "answer", "read", {"tenant": caller.tenant})
     with gate.house.sessions.reading() as session:
         found = store.list_own(session, caller.tenant, after, limit + 1)
-    return page(found, limit, lambda q: q.id, _summary)
+    return page(found, limit, lambda q: q.id, partial(_summary, gate))
 
 
 def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) -> Question:
@@ -146,7 +151,6 @@ def _shaped(request: Request, body: dict[str, Any]) -> Response:
     return JSONResponse(body)
 
 
-def _summary(record: QueryRecord) -> QuerySummary:
-    return QuerySummary(
-        id=record.id, grant=record.grant, state=record.state, charged_at=record.charged_at, event=record.event
-    )
+def _summary(gate: Gate, record: QueryRecord) -> QuerySummary:
+    state = answer.shown_state(gate.parts, record)
+    return QuerySummary(id=record.id, grant=record.grant, state=state, charged_at=record.charged_at, event=record.event)

@@ -162,7 +162,9 @@ SOURCES = {
 def write_sources(house: House) -> None:
     """Put the sources where manifests find them."""
     for name, text in SOURCES.items():
-        (house.sources()[0] / name).write_text(text, "utf-8")
+        folder = house.sources()[0] / "health bureau"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
 
 
 def load(alive: Living, manifest: str) -> dict[str, object]:

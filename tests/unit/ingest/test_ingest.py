@@ -145,7 +145,7 @@ def test_the_same_rows_in_parquet_and_csv_are_the_same(tmp_path: Path) -> None:
     by_csv, by_parquet = make_workshop(tmp_path / "a"), make_workshop(tmp_path / "b")
     by_csv.source(csv_of(rows))
     names = HEAD.strip().split(",")
-    pq.write_table(pa.table({n: [r[i] for r in rows] for i, n in enumerate(names)}), by_parquet.folder / "sources" / "v.parquet")
+    pq.write_table(pa.table({n: [r[i] for r in rows] for i, n in enumerate(names)}), by_parquet.source(b"", "v.parquet"))
     assert by_csv.run(manifest(COLUMNS)).state == "committed"
     assert by_parquet.run(manifest(COLUMNS, source="v.parquet")).state == "committed"
 
@@ -315,12 +315,13 @@ def test_what_can_be_counted_is_counted(workshop: Workshop) -> None:
 def test_a_source_that_is_not_there(workshop: Workshop, path: str) -> None:
     done = workshop.run(manifest(COLUMNS).replace("path: visits.csv", f"path: {path}"))
     assert done.error is not None
-    assert (done.error["code"], done.error["params"]) == ("source_not_found", {"path": path})
+    assert (done.error["code"], done.error["params"]) == ("source_not_found", {"path": path, "owner": "bureau"})
 
 
 def test_a_link_out_of_the_source_folders_is_not_followed(workshop: Workshop, tmp_path: Path) -> None:
     (tmp_path / "outside.csv").write_text(csv_of([["a", 1, "walk", "", 1]]))
-    (workshop.folder / "sources" / "visits.csv").symlink_to(tmp_path / "outside.csv")
+    workshop.source(b"").unlink()
+    (workshop.folder / "sources" / "bureau" / "visits.csv").symlink_to(tmp_path / "outside.csv")
     done = workshop.run(manifest(COLUMNS))
     assert done.error is not None
     assert done.error["code"] == "source_not_found"

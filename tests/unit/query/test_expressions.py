@@ -132,6 +132,36 @@ def test_what_is_not_total_is_refused_with_its_place(text: str, code: str) -> No
     assert caught.value.position.column > 30
 
 
+Z = " / 0.000000000000000001"
+
+
+@promise("P3.4")
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (f"hour / (1{Z}{Z}{Z}) = 1", "expression_overflows"),
+        (f"hour{Z * 18} > 1", "expression_overflows"),
+        ("case case when hour > 1 then 1 end when 1 then 2 end = 1", "sql_case_operand"),
+    ],
+)
+def test_constants_and_units_stay_in_range(text: str, code: str) -> None:
+    with pytest.raises(SandboxError) as caught:
+        bind(where(text), SPEC)
+    assert caught.value.code == code
+
+
+def test_an_expression_is_not_written_exponentially() -> None:
+    """BETWEEN writes its argument twice: nested, that doubles at every level, and is refused in time."""
+    deep = "hour"
+    for _ in range(30):
+        deep = f"case when {deep} between 1 and 2 then 1 else 0 end"
+    with pytest.raises(SandboxError) as caught:
+        bind(where(f"{deep} = 1"), SPEC)
+    assert caught.value.code in {"expression_too_large", "query_too_deep"}
+    nested = "abs(" * 30 + "delay" + ")" * 30
+    assert len(render(bind(where(f"{nested} > 1"), SPEC).expr)) < 1_000
+
+
 @promise("P3.3")
 @pytest.mark.parametrize("name", ["rider", "ordinal", "pseudonym", "ui"])
 def test_no_expression_sees_unit_ordinal_or_index(name: str) -> None:

@@ -129,6 +129,12 @@ def test_a_plan_reads_one_relation_of_one_population() -> None:
     assert plan.where == Call(">", (plan.where.args[0], Lit(3)))  # type: ignore[union-attr]
 
 
+def test_a_sum_in_another_unit_is_another_measure() -> None:
+    """fare and fare / 2 are the same expression in different units: each is released as what it is."""
+    plan = plan_of("SELECT sum(fare), sum(fare / 2), sum(fare / -2), sum(fare) FROM city.trips")
+    assert [m.scale for m in plan.measures] == [(1, 100), (1, 200), (1, 200)]
+
+
 def test_labels_are_unique() -> None:
     plan = plan_of("SELECT count(*), count(*), avg(delay) AS count FROM city.trips")
     assert [o.label for o in plan.outputs] == ["count", "count_2", "count_3"]

@@ -111,6 +111,19 @@ def test_the_rung_is_a_function_of_declared_facts() -> None:
     assert rung >= 3 * MODEL.seconds(slow) > rung / 2
 
 
+T = 10**17
+HUGE = f"({T} * {T} * 170141)"
+
+
+@promise("P2.5", "P3.4")
+@pytest.mark.parametrize("sql", [f"SELECT avg(hour * 0 + {HUGE}) FROM city.trips", f"SELECT avg(hour * {T} + {HUGE}) FROM city.trips"])
+def test_a_centre_does_not_hide_an_overflow(sql: str) -> None:
+    """Before the centre is taken off, the sum would overflow from some number of rows on, and its failure tell that."""
+    with pytest.raises(SandboxError) as caught:
+        price(plan_of(sql), PURSE, MODEL)
+    assert caught.value.code in {"plan_overflows", "expression_overflows"}
+
+
 @promise("P2.5")
 def test_a_plan_that_could_overflow_by_declared_maxima_is_refused() -> None:
     with pytest.raises(SandboxError) as caught:

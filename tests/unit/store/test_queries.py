@@ -122,7 +122,7 @@ def test_a_query_is_settled_once(home: Home) -> None:
         assert caught.value.code == "query_already_settled"
     (event,) = home.events("query.settle")
     details = json.loads(event.body)["details"]
-    assert (details["answer"], details["attempt"], event.tenant) == ("cd" * 32, 1, home.company)
+    assert (details["answer"], details["attempt"], event.tenant) == ("cd" * 32, 1, "system")
     assert [row["answer_object"] for row in home.rows(t.QueryRow)] == ["a/1"]
 
 
