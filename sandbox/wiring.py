@@ -6,7 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
@@ -46,7 +46,7 @@ class House:
     policy: Policy
     objects: ObjectStore
     root_key: RootKey
-    log_key: bytes
+    log_key: bytes = field(repr=False)
     log_name: str
     executor: Executor
     engines: Engines

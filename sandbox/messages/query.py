@@ -204,7 +204,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Joins are not supported: a query reads one dataset. Public tables can be downloaded and joined to the answer.",
         "不支持连接：一个查询只读一个数据集。公开表可下载后与答案连接。",
     ),
-    "sql_limit": ("LIMIT takes a whole number.", "LIMIT 需要整数。"),
+    "sql_limit": ("LIMIT takes a whole number of at most 18 digits.", "LIMIT 需要不超过 18 位的整数。"),
     "sql_no_table": (
         "The query names no dataset. Add FROM and a dataset's name.",
         "查询没有数据集。请加上 FROM 与数据集名。",

@@ -199,9 +199,10 @@ class _Reader:
         if clause is None:
             return None
         count = clause.args.get("expression")
-        if not isinstance(clause, exp.Limit) or not isinstance(count, exp.Literal) or not str(count.this).isdigit():
+        digits = str(count.this) if isinstance(clause, exp.Limit) and isinstance(count, exp.Literal) else ""
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
             raise self.refuse(clause, "sql_limit")
-        return min(int(count.this), 10**9)
+        return int(digits)
 
     def node(self, node: exp.Expression, depth: int) -> Node:
         """One expression; iterates along chains of AND, OR and the like, so depth is that of the text's nesting."""

@@ -111,11 +111,11 @@ def read_content(name: str, gate: At, caller: Caller) -> StreamingResponse:
 
 @router.get("/ingests")
 def list_ingests(gate: At, caller: Caller, after: After = "", limit: Limit = 100) -> Page[schemas.Ingest]:
-    """The ingests of the caller's organisation, oldest first, without their reports."""
+    """The ingests of the caller's organisation, oldest first, without what counts their rows."""
     permit(gate, caller, "ingest", "read", {"tenant": caller.tenant})
     with gate.house.sessions.reading() as session:
         found = ingests.of_tenant(session, caller.tenant, after, limit + 1)
-    return page(found, limit, lambda i: i.id, lambda i: _ingest(i, report=False))
+    return page(found, limit, lambda i: i.id, lambda i: _ingest(i, report=False).model_copy(update={"progress": {}}))
 
 
 @router.get("/ingests/{ingest_id}")
