@@ -45,6 +45,7 @@ def main() -> None:
     _refused(url, keys, grants)
     _auditor(url, keys)
     stage.stop()
+    stage.write_env(keys)  # last: its presence says that the walk was completed
     say(f"\nDone in {time.monotonic() - began:.0f} s. 完成。 Keys: .demo/env. `make serve` leaves this gateway running.")
 
 
@@ -72,7 +73,6 @@ def _operator() -> dict[str, str]:
         for part, role in members:
             arguments = ("principal", "add", "--name", part.lower(), "--tenant", tenant, "--role", role)
             values[f"SANDBOX_KEY_{part}"] = sandbox_json(*arguments, url=url, key=operator)["key"]
-    stage.write_env(values)
     sandbox("principal", "list", url=url, key=operator)
     return values
 
@@ -205,4 +205,8 @@ def _auditor(url: str, keys: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        stage.stop()
+        sys.exit("\nStopped half-way; run it again for a clean start. 已中断；重新运行即可从头开始。")

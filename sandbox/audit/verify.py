@@ -2,10 +2,7 @@
 
     python verify.py BUNDLE.json --key VKEY|@FILE [--earlier CHECKPOINT_FILE]...
 
-It needs Python 3.11 and `cryptography`, imports nothing of the sandbox, and is meant to be read before it is trusted.
-A signature proves nothing against whoever holds the key: they can write the whole log anew and sign it anew. So keep
-checkpoints where the operator cannot reach them and name them with --earlier: each must be a beginning of this log.
-
+It needs Python 3.11 and `cryptography`. A signature proves nothing against its key's holder: keep checkpoints away.
 Source: RFC 6962 (tree), RFC 8785 (canonical JSON), https://c2sp.org/signed-note, https://c2sp.org/tlog-checkpoint.
 """
 
@@ -238,9 +235,12 @@ def main() -> int:
     parser.add_argument("--key", required=True, help="the log's public key, or @FILE")
     parser.add_argument("--earlier", type=Path, action="append", default=[], help="a checkpoint kept elsewhere")
     asked = parser.parse_args()
-    bundle = json.loads(asked.bundle.read_bytes())
-    key = Path(asked.key[1:]).read_text("utf-8") if asked.key.startswith("@") else asked.key
-    found = verify(bundle, key, [note.read_text("utf-8") for note in asked.earlier])
+    try:
+        bundle = json.loads(asked.bundle.read_bytes())
+        key = Path(asked.key[1:]).read_text("utf-8") if asked.key.startswith("@") else asked.key
+        found = verify(bundle, key, [note.read_text("utf-8") for note in asked.earlier])
+    except (OSError, ValueError) as error:
+        sys.exit(f"cannot be read 无法读取: {getattr(error, 'filename', None) or asked.bundle}")
     print(*found or [f"verified: {len(bundle['entries'])} events, {len(bundle['records'])} records"], sep="\n")
     return 1 if found else 0
 

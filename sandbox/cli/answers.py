@@ -102,6 +102,15 @@ def explanation(body: dict[str, Any]) -> None:
         [(o["label"], o["mechanism"], _expected(o)) for o in body["outputs"]],
     )
     show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
+    before, after = body["left_before"], body["left_after"]
+    if after is None:
+        show.line(f"The grant cannot pay this: it has ε {before['pure']} or ρ {before['gaussian_rho']} left.")
+        show.line(f"该授权无法支付：剩余 ε {before['pure']} 或 ρ {before['gaussian_rho']}。")
+    else:
+        show.line(
+            f"Left of the grant 授权剩余: ε {before['pure']} -> {after['pure']}, "
+            f"or 或 ρ {before['gaussian_rho']} -> {after['gaussian_rho']}"
+        )
     show.line(f"Leaves after 送出时刻: {body['rung']:g} s")
     for text in (body["bounds"].get("text"), body.get("text")):
         if text:

@@ -14,14 +14,16 @@ from typing import Final
 
 from sandbox.audit import merkle
 from sandbox.audit.checkpoint import open_note, vkey
+from sandbox.cli import stored
 from sandbox.clock import parse_rfc3339
 from sandbox.crypto.keys import RootKey, load_log_key
 from sandbox.crypto.suite import INTL
 from sandbox.errors import DependencyFailed, IntegrityFailed, Param, SandboxError
 from sandbox.messages import both
+from sandbox.objects.local import LocalObjects
 from sandbox.settings import Settings, load
+from sandbox.store import datasets, log
 from sandbox.store import duties as duties_store
-from sandbox.store import log
 from sandbox.store.sessions import Sessions
 from sandbox.wiring import check_schema, load_connectors, writer_mark
 
@@ -164,6 +166,22 @@ def _duties(patient: _Patient) -> None:
             raise Wrong("doctor_duty_late", duty=state.name, last_ok=state.last_ok)
 
 
+def _pages(patient: _Patient) -> None:
+    stored.check_pages(patient.sessions)
+
+
+def _events(patient: _Patient) -> None:
+    stored.check_events(patient.sessions)
+
+
+def _versions(patient: _Patient) -> None:
+    with patient.sessions.reading() as session:
+        if not datasets.datasets(session, limit=1):
+            return
+    objects = LocalObjects(patient.path(patient.settings.objects))
+    stored.check_versions(patient.sessions, objects, RootKey.load(patient.path(patient.settings.root_key)))
+
+
 def _process(patient: _Patient) -> None:
     """A running gateway was started with the settings as they are now."""
     started = writer_mark(patient.path(patient.settings.work))
@@ -178,7 +196,10 @@ _CHECKS: Final[tuple[tuple[str, Callable[[_Patient], None], bool], ...]] = (
     ("disk", _disk, False),
     ("sources", _sources, False),
     ("connectors", _connectors, False),
+    ("pages", _pages, True),
+    ("events", _events, True),
     ("checkpoint", _checkpoint, True),
+    ("versions", _versions, True),
     ("clock", _clock, True),
     ("duties", _duties, True),
     ("process", _process, False),

@@ -159,8 +159,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "没有人群 {population}；请先登记人群，再登记数据集。",
     ),
     "budget_exhausted": (
-        "The privacy budget of the {scope} is exhausted: needed {needed}, left ε {left_pure} or ρ {left_rho}.",
-        "隐私预算（{scope}）已不足：需要 {needed}，剩余 ε {left_pure} 或 ρ {left_rho}；未作扣减。",
+        "Not charged: the {scope}'s privacy budget has ε {left_pure} or ρ {left_rho} left, this needs {needed}.",
+        "未作扣减：{scope} 的隐私预算剩余 ε {left_pure} 或 ρ {left_rho}，而本次需要 {needed}。",
     ),
     "cap_delta_too_small": (
         "The {scope} has too small a delta ({delta}e-18) for its identifiers ({opening}e-18): declare fewer N_ids.",

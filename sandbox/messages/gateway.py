@@ -192,6 +192,12 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The newest checkpoint (size {size}) does not cover the stored log.",
         "最新检查点（大小 {size}）与存储的日志不符。",
     ),
+    "doctor_pages": ("The database file is damaged.", "数据库文件已损坏。"),
+    "doctor_event_changed": (
+        "Event {index} of the log is not what it was when it was written.",
+        "日志事件 {index} 与写入时不符。",
+    ),
+    "doctor_object_changed": ("Object {key} is missing or changed.", "对象 {key} 缺失或已被改动。"),
     "doctor_objects": ("Folder {folder} cannot be written.", "目录 {folder} 无法写入。"),
     "doctor_disk": ("Only {free} MB are free; {wanted} are wanted.", "磁盘仅剩 {free} MB，期望至少 {wanted} MB。"),
     "doctor_source": ("Source folder {folder} is missing or cannot be read.", "数据源目录 {folder} 不存在或不可读。"),
@@ -247,6 +253,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     "mend_checkpoint": (
         "Stop the gateway, and do not serve before it is explained; compare with a checkpoint that was kept elsewhere.",
         "请停止网关，查明原因前不要启动服务；并与另存的检查点比对。",
+    ),
+    "mend_pages": (
+        "Stop the gateway and restore the database from its backup; compare its newest checkpoint with the auditor's.",
+        "请停止网关，从备份恢复数据库，并与审计方保存的检查点比对。",
+    ),
+    "mend_events": (
+        "Stop the gateway, keep a copy for the auditor, and find out who changed the database.",
+        "请停止网关，为审计方留存副本，并查明何人改动了数据库。",
+    ),
+    "mend_versions": (
+        "Restore the object folder from its backup; nothing is answered from the damaged version meanwhile.",
+        "请从备份恢复对象目录；在此之前不会用损坏的版本回答查询。",
     ),
     "mend_clock": ("Set the system clock right (NTP), then start again.", "请校准系统时钟（NTP）后重新启动。"),
     "mend_duties": (

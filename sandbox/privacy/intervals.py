@@ -106,6 +106,9 @@ def ratio_interval(
             (gap <= 0) | (_laplace_tail(np.maximum(gap, 0), total_scale, np.abs(t) * count_scale) >= 1 - level)
         )
 
+    # Noise has carried the whole set out of the declared bounds: a point at the bound would look like certainty.
+    flagged |= ~covers(at)
+    at = np.where(flagged, 0.0, at)
     return Ratio(
         estimate=center + at,
         low=center + np.where(flagged, low, _edge(covers, at, low)),

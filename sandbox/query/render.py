@@ -79,11 +79,19 @@ def explanation(priced: Priced, purse: Purse) -> dict[str, Any]:
         "price": _cost(priced.cost),
         "epsilon": accounting.decimal(epsilon_of(priced.cost, purse.cap.first_share())),
         "affordable": affordable,
+        "left_before": _left(purse.spent, purse.cap),
+        "left_after": _left(purse.spent + priced.cost, purse.cap) if affordable else None,
         "rung": priced.rung,
         "facts": facts(plan),
         "bounds": bounds(plan),
         "text": _why(priced),
     }
+
+
+def _left(spent: Cost, cap: Cap) -> dict[str, str]:
+    """What one more pure, or one more Gaussian, charge could cost under the grant alone: two ways to spend it."""
+    pure, rho = accounting.left([(spent, cap)])
+    return {"pure": accounting.decimal(pure), "gaussian_rho": accounting.decimal(rho)}
 
 
 def _why(priced: Priced) -> dict[str, str]:

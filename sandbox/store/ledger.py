@@ -144,12 +144,13 @@ def _check(rows: Sequence[t.CapRow], cost: Cost) -> None:
         if accounting.fits(_spent(row), cost, _cap(row)):
             continue
         pure, rho = accounting.left([(_spent(r), _cap(r)) for r in rows])
+        tightest = min(rows, key=lambda r: accounting.left([(_spent(r), _cap(r))]))
         parts = [("ε", cost.eps_p), ("ρ", cost.rho)]
         needed = " + ".join(f"{sign} {accounting.decimal(amount)}" for sign, amount in parts if amount)
         raise Denied(
             "budget_exhausted",
-            scope=row.scope,
-            subject=row.subject,
+            scope=tightest.scope,
+            subject=tightest.subject,
             left_pure=accounting.decimal(pure),
             left_rho=accounting.decimal(rho),
             needed=needed or "δ",

@@ -152,11 +152,20 @@ def test_averages_are_covered_at_every_count(
 @pytest.mark.parametrize("mechanism", BOTH)
 def test_a_count_under_its_noise_is_flagged_and_says_nothing(mechanism: Mechanism) -> None:
     limit = 2 * deviation(mechanism, 2.0)
-    got = average(mechanism, [900, 900, -7, 900], [-40, 0, 3, math.ceil(limit)])
+    got = average(mechanism, [900, 900, -7, 20], [-40, 0, 3, math.ceil(limit)])
     assert got.flagged.tolist() == [True, True, True, False]
     assert got.estimate[:3].tolist() == [50, 50, 50]
     assert got.low[:3].tolist() == [0, 0, 0]
     assert got.high[:3].tolist() == [100, 100, 100]
+
+
+@promise("P5.4")
+@pytest.mark.parametrize("mechanism", BOTH)
+def test_a_set_outside_the_declared_bounds_is_no_certainty(mechanism: Mechanism) -> None:
+    """Noise carried the average far over its bound: not a point at the bound, but the whole range, flagged."""
+    got = average(mechanism, [90_000], [100])
+    assert got.flagged.tolist() == [True]
+    assert (got.estimate[0], got.low[0], got.high[0]) == (50, 0, 100)
 
 
 @promise("P5.4")

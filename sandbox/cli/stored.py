@@ -1,0 +1,87 @@
+"""What the doctor reads to the end: the database's pages, the log's events, and every object of every version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sandbox.audit.merkle import leaf_hash
+from sandbox.crypto.keys import RootKey
+from sandbox.crypto.suite import INTL
+from sandbox.errors import IntegrityFailed
+from sandbox.objects.versions import Versions
+from sandbox.ports import ObjectStore
+from sandbox.store import datasets, log
+from sandbox.store.sessions import Sessions
+
+_PIECE: Final = 1 << 22
+_PAGE: Final = 1000
+
+
+def check_pages(sessions: Sessions) -> None:
+    """SQLite finds its own file whole.
+
+    Raises:
+        IntegrityFailed: `doctor_pages`.
+        DependencyFailed: `database_failed`.
+    """
+    with sessions.reading() as session:
+        found = session.connection().exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+    if found != "ok":
+        raise IntegrityFailed("doctor_pages")
+
+
+def check_events(sessions: Sessions) -> None:
+    """Every event's body is the one that its leaf was made from.
+
+    Raises:
+        IntegrityFailed: `doctor_event_changed`, naming the first.
+    """
+    with sessions.reading() as session:
+        size = log.size(session)
+        for start in range(0, size, _PAGE):
+            for index, body, leaf in log.entries(session, start, _PAGE):
+                if leaf_hash(body).hex() != leaf:
+                    raise IntegrityFailed("doctor_event_changed", index=index)
+
+
+def check_versions(sessions: Sessions, objects: ObjectStore, root_key: RootKey) -> None:
+    """Every dataset's newest version opens, and each of its objects is what its manifest says, byte by byte.
+
+    Raises:
+        IntegrityFailed: `doctor_object_changed`, or what opening raises, naming the first.
+    """
+    versions = Versions(objects, root_key)
+    with sessions.reading() as session:
+        known = list(_all(sessions))
+        stored = [
+            (
+                datasets.newest_version(session, d.id),
+                datasets.population_by_id(session, d.population) if d.population is not None else None,
+            )
+            for d in known
+        ]
+    for record, population in stored:
+        _, version = versions.open(record, population)
+        for file in version.files:
+            whole = objects.size(file.key) == file.sealed_size
+            if not whole or _digest(objects, file.key, file.sealed_size) != file.sha256:
+                raise IntegrityFailed("doctor_object_changed", key=file.key)
+
+
+def _all(sessions: Sessions) -> Iterator[datasets.StoredDataset]:
+    after = ""
+    while True:
+        with sessions.reading() as session:
+            page = datasets.datasets(session, after, _PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].spec.name
+
+
+def _digest(objects: ObjectStore, key: str, size: int) -> str:
+    digest = INTL.new_digest()
+    for start in range(0, size, _PIECE):
+        digest.update(objects.read(key, start, min(_PIECE, size - start)))
+    return digest.hexdigest()
