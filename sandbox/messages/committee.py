@@ -206,6 +206,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "名称须为 1 至 {limit} 个可显示字符。",
     ),
     "principal_unknown": ("There is no active principal {principal}.", "没有有效的主体 {principal}。"),
+    "role_not_of_kind": (
+        "People of an organisation of kind {kind} have the role {role}, not {roles}. Register them with their own.",
+        "{kind} 类机构的人员角色为 {role}，而非 {roles}。请在其所属机构下登记。",
+    ),
     "role_unknown": (
         "{role} is not a role (nearest: {nearest}); possible: {roles}",
         "{role} 不是角色（最接近：{nearest}）；可选：{roles}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,14 @@ from sandbox.policy.decisions import ROLE_NAMES
 from sandbox.store import log
 from sandbox.store import tables as t
 
-KINDS: Final = ("operator", "owner", "committee", "company", "supervisor")
+KINDS: Final[Mapping[str, str]] = {
+    "operator": "operator",
+    "owner": "steward",
+    "committee": "committee",
+    "company": "engineer",
+    "supervisor": "auditor",
+}
+"""The kinds of organisation, each with the one role of its people: nobody judges or audits the own side."""
 """What an organisation is."""
 
 _ACTIVE: Final = "active"
@@ -104,6 +111,17 @@ def create_principal(
         details={"principal": row.id, "tenant": tenant, "roles": row.roles}, tenant=tenant, records=[row],
     )  # fmt: skip
     return _principal(row)
+
+
+def check_roles(kind: str, roles: Collection[str]) -> None:
+    """An organisation's people have the role of its kind and no other, so that the roles exclude each other.
+
+    Raises:
+        RequestError: `role_unknown`, `roles_missing`, `role_not_of_kind`.
+    """
+    wanted, role = _checked(roles), KINDS[kind]
+    if wanted != [role]:
+        raise RequestError("role_not_of_kind", kind=kind, role=role, roles=wanted)
 
 
 def create_key(session: Session, clock: Clock, *, actor: Principal, principal: str, sha256: str) -> str:

@@ -195,6 +195,13 @@ def test_nobody_does_another_parts_work(town: City) -> None:
         assert town.call(method, path, body, part=part).status_code == 403, (path, part)
 
 
+def test_roles_exclude_each_other_by_the_kind_of_organisation(town: City) -> None:
+    for tenant, roles in (("operator", ["committee"]), ("company", ["committee"]), ("bureau", ["steward", "auditor"])):
+        body = {"name": "x", "tenant": tenant, "roles": roles}
+        got = town.call("POST", "/v1/principals", body, part="operator")
+        assert (got.status_code, got.json()["code"]) == (400, "role_not_of_kind")
+
+
 def test_one_member_alone_cannot_approve_nor_twice_nor_the_applicants_side(town: City) -> None:
     terms = {"scenario": "again", "purpose": "p", "datasets": ["city.trips"], "actions": ["query"], "epsilon": "0.5",
              "expires_at": "2099-01-01"}  # fmt: skip

@@ -51,6 +51,7 @@ def add_principal(ask: PrincipalAsk, gate: At, caller: Caller) -> NewPrincipal:
         tenant = store.find_tenant(session, ask.tenant)
         if tenant is None:
             raise NotFound("tenant_unknown", tenant=ask.tenant)
+        store.check_roles(tenant.kind, ask.roles)
         made = store.create_principal(session, clock, actor=caller, tenant=tenant.id, name=ask.name, roles=ask.roles)
         key_id = store.create_key(session, clock, actor=caller, principal=made.id, sha256=digest_of(key))
     return NewPrincipal(id=made.id, tenant=tenant.id, key_id=key_id, key=key)
