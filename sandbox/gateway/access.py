@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
@@ -24,8 +23,8 @@ from sandbox.store import principals as principals_store
 from sandbox.wiring import House
 
 _log = logging.getLogger("sandbox.gateway")
-READERS: Final = 2
-"""Answers that are read again at one time."""
+READERS: Final = 4
+"""Answers that are read again at one time, half of them by one organisation."""
 
 ANONYMOUS: Final = Principal(id="anonymous", tenant="system", roles=frozenset())
 """The actor of a call whose key is not known."""
@@ -43,7 +42,7 @@ class Gate:
     slots: QuerySlots
     bad_keys: Buckets
     denials: Buckets
-    readers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(READERS))
+    readers: QuerySlots
     behind: set[asyncio.Task[None]] = field(default_factory=set)
     """Queries that compute while their routes hold."""
 
@@ -57,6 +56,7 @@ class Gate:
             slots=QuerySlots(settings.query_slots or max(2, os.cpu_count() or 1), settings.query_queue),
             bad_keys=Buckets(settings.bad_keys_per_minute),
             denials=Buckets(settings.denials_per_minute),
+            readers=QuerySlots(READERS, settings.query_queue),
         )
 
 

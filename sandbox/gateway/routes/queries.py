@@ -105,7 +105,7 @@ async def read(query_id: str, request: Request, gate: At, caller: Caller) -> Res
         return _shaped(request, answer.read(gate.parts, caller, query_id))
 
     # Free and repeatable, so a few at a time: wide answers take memory.
-    return await to_thread.run_sync(find, limiter=gate.readers)
+    return await gate.readers.run(caller.tenant, find)
 
 
 @router.get("/queries")
