@@ -39,9 +39,9 @@ def events(
     if json:
         print_json(found)
         return
-    columns = ["index 序号", "at 时间", "type 类型", "actor 主体", "subject 对象", "id"]
+    columns = ["at 时间", "type 类型", "actor 主体", "subject 对象", "id"]
     fields = ("at", "type", "actor", "subject")
-    show.table(columns, [(e["index"], *(e["event"][field] for field in fields), e["id"]) for e in found])
+    show.table(columns, [(*(e["event"][field] for field in fields), e["id"]) for e in found])
 
 
 @audits.command("verify")

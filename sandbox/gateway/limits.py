@@ -68,14 +68,18 @@ class QuerySlots:
         self._queue = queue
         self._tenants: dict[str, tuple[anyio.Semaphore, list[int]]] = {}
 
-    async def run(self, tenant: str, function: Callable[[], T]) -> T:
-        """`function()` in a thread of this tenant's share.
+    async def run(self, tenant: str, function: Callable[[], T], hold: Callable[[], float] = lambda: 0.0) -> T:
+        """`function()` in a thread of this tenant's share; the share, not the thread, stays taken for `hold()` more.
+
+        A share that came free when computing ends would tell the tenant, by its next question, how long that took.
 
         Raises:
             TooMany: `too_many_queries`, the tenant has too many waiting.
         """
         async with self._share_of(tenant):
-            return await to_thread.run_sync(function, limiter=self._limiter)
+            result = await to_thread.run_sync(function, limiter=self._limiter)
+            await anyio.sleep(hold())
+            return result
 
     @asynccontextmanager
     async def _share_of(self, tenant: str) -> AsyncIterator[None]:

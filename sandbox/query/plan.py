@@ -13,11 +13,14 @@ from sandbox.query import post
 from sandbox.query.expressions import bind, column_of
 from sandbox.query.facts import declared_facts
 from sandbox.query.syntax import Aggregate, Item, Literal, Name, Node, Select
+from sandbox.query.typed import size
 
 PLAN_V: Final = 1
 MAX_GROUPS: Final = 100_000
 MAX_DOMAIN: Final = 10_000
 MAX_OUTPUTS: Final = 100
+MAX_PARTS: Final = 10_000
+"""Names, constants and calls of all expressions of one statement, written out."""
 MAX_CELLS: Final = 500_000
 """Groups times outputs: what one answer may hold in memory."""
 WHOLE, SUM_PART, COUNT_PART = 4, 3, 1
@@ -53,6 +56,9 @@ def plan(permitted: Permitted, known: Known) -> Plan:
     cells = builder.groups * len(builder.outputs)
     if cells > MAX_CELLS:
         raise RequestError("too_many_cells", cells=cells, limit=MAX_CELLS, position=select.table_at)
+    parts = sum(size(e) for e in (where, *(m.expr for m in builder.measures)) if e is not None)
+    if parts > MAX_PARTS:
+        raise RequestError("expression_too_large", limit=MAX_PARTS, position=select.table_at)
     bound = _bound(known.spec, permitted.parsed.request.rows, builder.measures)
     measures = tuple(builder.measures)
     return Plan(

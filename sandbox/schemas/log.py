@@ -10,10 +10,9 @@ from sandbox.schemas.wire import Wire
 
 
 class Event(Wire):
-    """An event of the caller's tenant; `index` is its place in the log once it has one."""
+    """An event of the caller's tenant."""
 
     id: str
-    index: int | None
     event: dict[str, Any]
 
 

@@ -50,7 +50,7 @@ async def ask(
         raise RequestError("idempotency_key_required")
     question = _question(body, caller, idempotency_key)
     if body.explain:
-        return JSONResponse(await gate.slots.run(caller.tenant, partial(_explain, gate, question)))
+        return JSONResponse(await gate.readers.run(caller.tenant, partial(_explain, gate, question)))
     pending = await _paid(gate, question)
     while (seconds := pending.leaves_in()) > 0:
         await anyio.sleep(seconds)
@@ -63,14 +63,17 @@ async def _paid(gate: Gate, question: Question) -> answer.Pending:
     loop = asyncio.get_running_loop()
     paid: asyncio.Future[answer.Pending] = loop.create_future()
 
+    charged: list[answer.Pending] = []
+
     def work() -> None:
         pending = _submit(gate, question)
+        charged.append(pending)
         loop.call_soon_threadsafe(_resolve, paid, pending)
         answer.finish(gate.parts, pending)
 
     async def behind() -> None:
         try:
-            await gate.slots.run(question.principal.tenant, work)
+            await gate.slots.run(question.principal.tenant, work, lambda: max(p.leaves_in() for p in charged))
         except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the route that waits
             if not paid.done():
                 paid.set_exception(error)
