@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.errors import TooMany
 from sandbox.gateway.limits import Buckets, QuerySlots
+from tests.promises import promise
 
 
 def test_a_bucket_empties_and_refills() -> None:
@@ -90,3 +91,22 @@ def test_the_result_and_the_error_come_back() -> None:
         return await slots.run("t", lambda: 7)
 
     assert anyio.run(run) == 7
+
+
+@promise("P7.1")
+def test_a_share_stays_taken_until_its_hold_is_over() -> None:
+    """Else the tenant's next question would be charged when computing ended, and its event would tell how long it took."""
+
+    async def ask() -> float:
+        slots = QuerySlots(2, 10)
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(slots.run, "a", lambda: None, lambda: 0.3)
+            await anyio.sleep(0.05)
+            await slots.run("b", lambda: None)  # another tenant does not wait
+            other = anyio.current_time() - began
+            await slots.run("a", lambda: None)
+            assert other < 0.3
+            return anyio.current_time() - began
+
+    assert anyio.run(ask) >= 0.3
