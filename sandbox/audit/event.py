@@ -9,22 +9,33 @@ from typing import Any, ClassVar, Final
 
 import rfc8785
 
+from sandbox.audit.tiles import LARGEST_ENTRY
 from sandbox.errors import IntegrityFailed
 
 EVENT_TYPES: Final[tuple[str, ...]] = (
     "home.create",
+    "home.backup",
+    "home.restore",
+    "home.reconcile",
+    "process.start",
     "tenant.create",
     "principal.create",
     "key.create",
     "key.revoke",
     "population.add",
     "dataset.add",
+    "dataset.retire",
+    "dataset.destroy_propose",
+    "dataset.destroy_decline",
+    "dataset.destroy",
+    "version.withdraw",
     "ingest.submit",
     "ingest.start",
     "ingest.fail",
     "ingest.commit",
     "report.read",
     "cap.open",
+    "cap.forfeit",
     "application.submit",
     "application.consent",
     "application.vote",
@@ -76,7 +87,8 @@ def encode(event: Event) -> bytes:
 
     Raises:
         IntegrityFailed: `event_refused`, naming the place of an unknown type, a float (no exact spelling is agreed on
-            by all who read the log), an integer beyond 2^53 - 1, or a value that is not JSON.
+            by all who read the log), an integer beyond 2^53 - 1, or a value that is not JSON; `event_too_long`, it
+            does not fit the 65,535 bytes of an entry.
     """
     if event.type not in _TYPES:
         raise IntegrityFailed("event_refused", type=event.type, where="type")
@@ -98,6 +110,8 @@ def encode(event: Event) -> bytes:
         canonical: bytes = rfc8785.dumps(_lists(body))
     except rfc8785.CanonicalizationError:
         raise IntegrityFailed("event_refused", type=event.type, where="text") from None
+    if len(canonical) > LARGEST_ENTRY:
+        raise IntegrityFailed("event_too_long", type=event.type, size=len(canonical), limit=LARGEST_ENTRY)
     return canonical
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from sandbox.audit.event import Event, encode
@@ -59,8 +59,21 @@ AUDITED: Mapping[str, tuple[type[t.Row], tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "idempotency": (t.IdempotencyRow, ("principal", "key"), ("digest", "resource", "at")),
+    "removals": (
+        t.RemovalRow,
+        ("id",),
+        ("tenant", "dataset", "proposed_by", "confirmed_by", "state", "reason", "certificate", "created_at"),
+    ),
 }
 """Tables whose every row must agree with the log: key columns, then the columns that the log's digest covers."""
+
+LATER: Mapping[str, Mapping[str, str]] = {
+    "datasets": {"state": "active"},
+    "versions": {"kind": "add", "state": "open"},
+}
+"""Columns that came after the first release, covered where they are not what every older row means by their absence."""
+
+_ORDER = func.coalesce(t.EventRow.seq, 0)
 
 _NAME_OF = {model: name for name, (model, _, _) in AUDITED.items()}
 
@@ -70,7 +83,8 @@ def record_of(row: t.Row) -> tuple[str, dict[str, Any]]:
     name = _NAME_OF[type(row)]
     _, keys, columns = AUDITED[name]
     path = "/".join([name, *(str(getattr(row, k)) for k in keys)])
-    return path, {c: getattr(row, c) for c in (*keys, *columns)}
+    later = {c: getattr(row, c) for c, meant in LATER.get(name, {}).items() if getattr(row, c) != meant}
+    return path, {c: getattr(row, c) for c in (*keys, *columns)} | later
 
 
 def append(
@@ -106,12 +120,19 @@ def append(
     raw = encode(event)
     session.add(
         t.EventRow(
-            id=event.id, idx=None, at=event.at, type=event.type, tenant=event.tenant, subject=subject, body=raw,
-            leaf=leaf_hash(raw).hex(),
+            id=event.id, idx=None, seq=_next_seq(session), at=event.at, type=event.type, tenant=event.tenant,
+            subject=subject, body=raw, leaf=leaf_hash(raw).hex(),
         )
     )  # fmt: skip
     session.flush()
     return event.id
+
+
+def _next_seq(session: Session) -> ColumnElement[int]:
+    """The next place in the order of insertion. SQLite has one writer: the largest plus one is nobody else's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return select(func.coalesce(func.max(t.EventRow.seq), 0) + 1).scalar_subquery()
+    return func.nextval("events_seq")
 
 
 def policy_version(session: Session) -> int:
@@ -147,11 +168,12 @@ def unnumbered(session: Session) -> bool:
 def number(session: Session, limit: int = 10_000) -> int:
     """Give places in the log to events that have none, oldest first; only the one sequencer calls this.
 
-    Oldest by the house's clock, which never runs back; ids order what one millisecond holds.
+    Oldest by insertion: a cause was committed before its effect was begun, whatever the clocks of their processes said.
+    Events from before there was such an order come first, by time.
     """
     next_index = size(session)
     waiting = select(t.EventRow.id).where(t.EventRow.idx.is_(None))
-    ids = session.scalars(waiting.order_by(t.EventRow.at, t.EventRow.id).limit(limit))
+    ids = session.scalars(waiting.order_by(_ORDER, t.EventRow.at, t.EventRow.id).limit(limit))
     count = 0
     for offset, event_id in enumerate(ids.all()):
         session.execute(update(t.EventRow).where(t.EventRow.id == event_id).values(idx=next_index + offset))

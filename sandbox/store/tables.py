@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import JSON
 
@@ -125,10 +125,11 @@ class DatasetRow(Row):
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     bits: Mapped[int]
     created_at: Mapped[str] = mapped_column(AT)
+    state: Mapped[str] = mapped_column(String(20), default="active", server_default="active")
 
 
 class VersionRow(Row):
-    """A committed, immutable version."""
+    """A committed, immutable version; `kind` says how it came to be, `state` whether questions may still read it."""
 
     __tablename__ = "versions"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -140,7 +141,24 @@ class VersionRow(Row):
     manifest_object: Mapped[str] = mapped_column(String(200))
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[str] = mapped_column(AT)
+    kind: Mapped[str] = mapped_column(String(20), default="add", server_default="add")
+    state: Mapped[str] = mapped_column(String(20), default="open", server_default="open")
     __table_args__ = (UniqueConstraint("dataset", "number"),)
+
+
+class RemovalRow(Row):
+    """A dataset's destruction: one person proposes, one of another organisation confirms, a certificate remains."""
+
+    __tablename__ = "removals"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    dataset: Mapped[str] = mapped_column(ID, index=True)
+    tenant: Mapped[str] = mapped_column(ID, index=True)
+    proposed_by: Mapped[str] = mapped_column(ID)
+    confirmed_by: Mapped[str | None] = mapped_column(ID)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    reason: Mapped[str] = mapped_column(String(2000))
+    certificate: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[str] = mapped_column(AT)
 
 
 class IngestRow(Row):
@@ -162,6 +180,18 @@ class IngestRow(Row):
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[str] = mapped_column(AT)
+    kind: Mapped[str] = mapped_column(String(20), default="add", server_default="add")
+    reason: Mapped[str] = mapped_column(String(2000), default="", server_default="")
+    __table_args__ = (
+        # Two that begin at one time would build two versions from one; the database lets one of them in.
+        Index(
+            "uq_ingests_under_way",
+            "dataset",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+    )
 
 
 class ApplicationRow(Row):
@@ -238,17 +268,35 @@ class IdempotencyRow(Row):
 
 
 class EventRow(Row):
-    """An event: its canonical bytes, and its place in the log once the sequencer has given it one."""
+    """An event: its canonical bytes, and its place in the log once the sequencer has given it one.
+
+    `seq` orders insertions: whoever has seen an event's effects writes with a larger one, whatever the clocks say.
+    """
 
     __tablename__ = "events"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     idx: Mapped[int | None] = mapped_column(BIG, unique=True)
+    seq: Mapped[int | None] = mapped_column(BIG)
     at: Mapped[str] = mapped_column(AT)
     type: Mapped[str] = mapped_column(String(40), index=True)
     tenant: Mapped[str] = mapped_column(ID, index=True)
     subject: Mapped[str] = mapped_column(ID, index=True)
     body: Mapped[bytes] = mapped_column(LargeBinary)
     leaf: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (
+        Index("uq_events_seq", "seq", unique=True),
+        Index("ix_events_waiting", "seq", sqlite_where=text("idx IS NULL"), postgresql_where=text("idx IS NULL")),
+        Index("ix_events_own", "tenant", "id"),
+    )
+
+
+class TileRow(Row):
+    """A full tile of the tree: 256 hashes of 32 bytes, which never change."""
+
+    __tablename__ = "tiles"
+    level: Mapped[int] = mapped_column(primary_key=True)
+    idx: Mapped[int] = mapped_column(BIG, primary_key=True)
+    hashes: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class CheckpointRow(Row):
@@ -261,8 +309,41 @@ class CheckpointRow(Row):
     at: Mapped[str] = mapped_column(AT)
 
 
+class CosignatureRow(Row):
+    """A witness's signature line under the checkpoint of that size."""
+
+    __tablename__ = "cosignatures"
+    size: Mapped[int] = mapped_column(BIG, primary_key=True)
+    witness: Mapped[str] = mapped_column(String(200), primary_key=True)
+    line: Mapped[str] = mapped_column(Text)
+    at: Mapped[str] = mapped_column(AT)
+
+
+class ProcessRow(Row):
+    """A gateway or worker: with which settings it started, and when it was last alive."""
+
+    __tablename__ = "processes"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    role: Mapped[str] = mapped_column(String(20))
+    host: Mapped[str] = mapped_column(String(200))
+    release: Mapped[str] = mapped_column(String(40))
+    settings: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[str] = mapped_column(AT)
+    seen_at: Mapped[str] = mapped_column(AT)
+
+
+class HomeStateRow(Row):
+    """One row: whether the home may be written to, and why not."""
+
+    __tablename__ = "home_state"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mode: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(200))
+    at: Mapped[str] = mapped_column(AT)
+
+
 class DutyRow(Row):
-    """A duty's last success, last error and lease."""
+    """A duty's last success, last error, and lease; `fence` grows with every lease, so that a sleeper finds out."""
 
     __tablename__ = "duties"
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -270,6 +351,7 @@ class DutyRow(Row):
     error: Mapped[str | None] = mapped_column(String(200))
     lease_owner: Mapped[str | None] = mapped_column(ID)
     lease_until: Mapped[str | None] = mapped_column(AT)
+    fence: Mapped[int] = mapped_column(BIG, default=0, server_default="0")
 
 
 class PolicyVersionRow(Row):
