@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve stop test test-all lint docs bench audit-privacy faults clean
+.PHONY: demo serve stop test test-all lint docs bench audit-privacy faults load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -34,14 +34,19 @@ docs: $(VENV)/.test
 audit-privacy: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/privacy
 
+# A thousand kills under sixteen clients, half on SQLite and half on PostgreSQL: about an hour and a half.
 faults: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/faults
+	$(BIN)/python -m tests.faults.storm.run --kills 1000
 
-bench: $(VENV)/.demo
+load: .venv-load/.done $(VENV)/.test
+	$(BIN)/python -m tests.load.run
+
+bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.run
 
 clean:
-	rm -rf $(VENV) .demo .bench
+	rm -rf $(VENV) .venv-load .venv-tlog .demo .bench .load
 
 $(VENV)/bin/uv: requirements/uv.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
@@ -59,3 +64,8 @@ $(VENV)/.test: requirements/test.txt requirements/build.txt pyproject.toml $(VEN
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/test.txt -r requirements/build.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@ $(VENV)/.demo
+
+.venv-load/.done: requirements/load.txt $(VENV)/bin/uv
+	$(BIN)/uv venv --quiet --clear .venv-load
+	VIRTUAL_ENV=.venv-load $(BIN)/uv pip install --quiet --require-hashes -r requirements/load.txt
+	touch $@

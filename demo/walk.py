@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import time
@@ -180,28 +179,25 @@ def _expired(url: str, keys: dict[str, str]) -> str:
 
 def _auditor(url: str, keys: dict[str, str]) -> None:
     say("\n=== 6. The auditor proves that nothing was left out of the log 审计方验证日志完整")
-    bundle = stage.STAGE / "bundle.json"
-    command("audit verify --save .demo/bundle.json")
-    sandbox("audit", "verify", "--save", str(bundle), "--vkey", str(HOME / "log.vkey"), url=url,
+    export = stage.STAGE / "export"
+    command("audit verify --save .demo/export")
+    sandbox("audit", "verify", "--save", str(export), "--vkey", str(HOME / "log.vkey"), url=url,
             key=keys["SANDBOX_KEY_AUDITOR"])  # fmt: skip
-    say("\n   Change one byte of one event in the saved bundle, and check it alone, with the public key only:")
-    saved = json.loads(bundle.read_text())
-    entry = saved["entries"][len(saved["entries"]) // 2]
-    body = bytearray(base64.b64decode(entry["body"]))
-    body[len(body) // 2] ^= 1
-    entry["body"] = base64.b64encode(bytes(body)).decode()
-    forged = stage.STAGE / "forged.json"
-    forged.write_text(json.dumps(saved))
-    say("\n $ python sandbox/audit/verify.py .demo/forged.json --key @.demo/home/log.vkey")
+    say("\n   Change one byte of one event in the saved export, and check it alone, with the public key only:")
+    entries = next(path for path in sorted((export / "tile" / "entries").rglob("*")) if path.is_file())
+    forged = bytearray(entries.read_bytes())
+    forged[len(forged) // 2] ^= 1
+    entries.write_bytes(forged)
+    say("\n $ python sandbox/audit/verify.py .demo/export --key @.demo/home/log.vkey")
     import subprocess
 
     done = subprocess.run(
-        [sys.executable, "sandbox/audit/verify.py", str(forged), "--key", f"@{HOME / 'log.vkey'}"],
+        [sys.executable, "sandbox/audit/verify.py", str(export), "--key", f"@{HOME / 'log.vkey'}"],
         cwd=stage.ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     say("\n".join("   " + line for line in (done.stdout + done.stderr).splitlines()[:4]))
     if done.returncode == 0:
-        raise SystemExit("The forged bundle was not noticed.")
+        raise SystemExit("The forged event was not noticed.")
 
 
 if __name__ == "__main__":

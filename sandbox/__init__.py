@@ -1,3 +1,3 @@
 """Data sandbox (数据沙箱): city data made usable but not visible."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

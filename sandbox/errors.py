@@ -71,6 +71,12 @@ class TooLarge(SandboxError):
     status = 413
 
 
+class TooSlow(SandboxError):
+    """The request took too long to arrive."""
+
+    status = 408
+
+
 class TooMany(SandboxError):
     """The caller asks too often or has too much under way."""
 

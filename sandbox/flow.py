@@ -139,6 +139,8 @@ class Request:
     within: float | None
     rows: int | None
     """Rows a unit gives, instead of the dataset's default."""
+    version: int | None = None
+    """Number of the dataset's version; None for the newest that is open."""
     idempotency_key: str | None
     digest: str
 
@@ -274,6 +276,14 @@ class Noisy:
 
     charged: Charged
     values: Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """An answer that lies sealed in the object store, by its digest; it is settled at its rung."""
+
+    charged: Charged
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 import uuid_utils
 
-Prefix: TypeAlias = Literal["ten", "prn", "key", "pop", "ds", "ver", "ing", "app", "grt", "qry", "evt", "wrk"]
+Prefix: TypeAlias = Literal[
+    "ten", "prn", "key", "pop", "ds", "ver", "ing", "app", "grt", "qry", "evt", "wrk", "bak", "rem"
+]  # fmt: skip
 
 
 def new_id(prefix: Prefix) -> str:

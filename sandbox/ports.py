@@ -15,15 +15,30 @@ CONTRACT = 1
 
 
 class ObjectStore(Protocol):
-    """Immutable objects under text keys such as `v1/ver_…/b0000.t00`; no plaintext ever comes here."""
+    """Objects under text keys such as `v1/ver_…/b0000.t00`; no plaintext ever comes here.
 
-    def put(self, key: str, data: BinaryIO, *, size: int, sha256: str) -> None:
+    What the store refuses is DependencyFailed: also `object_store_refused` (its credentials) and `bucket_missing`.
+    """
+
+    def put(self, key: str, data: BinaryIO, *, size: int, sha256: str, keep_until: str | None = None) -> None:
         """Store `size` bytes under `key`, whole or not at all; durable when it returns. Same key, same bytes: no-op.
+
+        `keep_until` (RFC 3339) is retention: a store that can lock objects lets nobody remove this one before then.
 
         Raises:
             Conflict: `object_exists`, the key holds other bytes.
             DependencyFailed: `object_store_full` or `object_store_failed`.
             IntegrityFailed: `object_corrupt`, the bytes read from `data` do not match `sha256` and `size`.
+        """
+        ...
+
+    def replace(self, key: str, data: bytes) -> None:
+        """Store these bytes under `key`, whole, in place of what was there; durable when it returns.
+
+        For pointers to the newest of something, which hold nothing that is not also elsewhere; all else is immutable.
+
+        Raises:
+            DependencyFailed: `object_store_full` or `object_store_failed`.
         """
         ...
 
@@ -45,7 +60,12 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the object; no error if there is none."""
+        """Remove the object, with all versions that the store may have kept of it; no error if there is none.
+
+        Raises:
+            Conflict: `object_kept`, it is under retention.
+            DependencyFailed: `object_store_failed`.
+        """
         ...
 
 

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from sandbox.errors import Position, RequestError
 
 FILE = "settings.toml"
+
+_BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([A-Za-z0-9][A-Za-z0-9._/-]{0,99})?)?")
+_WITNESS = r"^[^\s+]+\+[0-9a-f]{8}\+\S+ https?://\S+$"
+
+
+_PLACES = frozenset(
+    {
+        "host", "port", "metrics_port", "traces", "tls_certificate", "tls_key", "root_key", "log_key", "log_vkey",
+        "database_password", "s3_access_key", "s3_secret_key", "s3_ca", "work",
+    }
+)  # fmt: skip
+"""Settings that say where something is on one machine."""
+
+
+def _network(value: str) -> str:
+    ip_network(value)  # raises the ValueError that pydantic expects
+    return value
+
+
+def _place_of_objects(value: str) -> str:
+    if "://" in value and not _BUCKET.fullmatch(value):
+        raise ValueError
+    return value
 
 
 class Settings(BaseSettings):
@@ -25,23 +49,53 @@ class Settings(BaseSettings):
     log_name: Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\s+]+$")]
     """Origin of the log, in every checkpoint: names this gateway to auditors. Written by `init`."""
     host: str = "127.0.0.1"
-    """Address to listen on. Anything but loopback needs `tls_certificate` and `tls_key`."""
+    """Address to listen on. Anything but loopback needs `tls_certificate` and `tls_key`, or `trusted_proxies`."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8321
     """Port to listen on; 0 takes a free one."""
     tls_certificate: Path | None = None
     """PEM file with the certificate chain."""
     tls_key: Path | None = None
     """PEM file with the certificate's private key."""
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Addresses or networks of the proxies that end TLS in front; when set, nobody else is answered."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port on 127.0.0.1 where Prometheus reads metrics; 0 opens none."""
+    traces: Path | None = None
+    """File that gets a JSON line for every span; none writes no traces."""
     root_key: Path = Path("keys/root.key")
     """File of the root key, mode 0600: it wraps every other key."""
     log_key: Path = Path("keys/log.key")
     """File of the log's signing key, mode 0600."""
     log_vkey: Path = Path("log.vkey")
     """File of the log's public key, to hand to auditors."""
-    database: Path = Path("sandbox.db")
-    """SQLite file of the ledger, the log and the catalogue."""
-    objects: Path = Path("objects")
-    """Folder of the sealed objects."""
+    log_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 180
+    """Days for which the store may not give up the log's checkpoints, where it can lock objects (six months by law)."""
+    witnesses: tuple[Annotated[str, Field(max_length=1000, pattern=_WITNESS)], ...] = ()
+    """Witnesses of the log, each as `VKEY URL`: the public key, a space, the address that takes submissions."""
+    start_without_witnesses: bool = False
+    """Begin to write although no witness says what it holds; else the home is read-only until one of them does."""
+    database: Annotated[str, Field(min_length=1)] = "sandbox.db"
+    """Ledger, log and catalogue: an SQLite file, or `postgresql://user@host:port/name`."""
+    database_password: Path | None = None
+    """File of the database's password; read again for every connection."""
+    database_pool: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Connections of this process for writing, and as many for reading, on PostgreSQL."""
+    objects: Annotated[str, Field(min_length=1), AfterValidator(_place_of_objects)] = "objects"
+    """Sealed objects: a folder, or `s3://bucket/prefix`."""
+    s3_endpoint: str | None = None
+    """`host:port` of the S3 server."""
+    s3_region: Annotated[str, Field(min_length=1)] = "us-east-1"
+    """Region that requests to the S3 server are signed for."""
+    s3_access_key: Path | None = None
+    """File of the S3 access key."""
+    s3_secret_key: Path | None = None
+    """File of the S3 secret key, and of a session token on its second line if there is one; read again when refused."""
+    s3_secure: bool = True
+    """Whether the S3 server speaks TLS; without it only a server on this machine is used."""
+    s3_ca: Path | None = None
+    """PEM file of the authority that the S3 server's certificate must come from; none takes the system's."""
+    s3_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Seconds in which the S3 server must have answered a request, all retries included."""
     work: Path = Path("work")
     """Folder for the process's lock and an ingest's sealed runs; nothing readable is ever left there."""
     sources: tuple[Path, ...] = (Path("sources"),)
@@ -62,10 +116,24 @@ class Settings(BaseSettings):
     """Queries of one tenant that may wait for a slot; one more is refused."""
     body_limit: Annotated[int, Field(ge=65_536, le=1 << 30)] = 12_000_000
     """Largest request body, in bytes."""
+    body_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Seconds in which a request must have arrived, and in which a caller must take each piece of an answer."""
+    request_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """Seconds in which a route must begin its answer; questions wait for their slot and their rung instead."""
+    connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
+    """Connections at one time; one more is closed at once."""
+    requests_in_flight: Annotated[int, Field(ge=16, le=100_000)] = 1024
+    """Requests under way at one time, at most half of them one caller's; one more is refused."""
+    open_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 6000
+    """Requests a minute and address to what needs no key."""
+    tenant_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = 6000
+    """Requests a minute and organisation."""
     bad_keys_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 30
     """Failed authentications a minute and address before they are refused unlogged."""
     denials_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 60
     """Denials a minute and principal that are written to the log."""
+    drain_seconds: Annotated[int, Field(ge=0, le=600)] = 0
+    """How long a stopping gateway goes on taking requests while its readiness is red, so that others get them first."""
     stop_seconds: Annotated[int, Field(ge=1, le=600)] = 20
     """How long a stop waits for answers under way."""
     free_disk_mb: Annotated[int, Field(ge=0)] = 1024
@@ -94,12 +162,25 @@ class Settings(BaseSettings):
         except ValueError:
             return False
 
+    def database_in(self, home: Path) -> str | Path:
+        """The database's URL, or its file below the home."""
+        return self.database if "://" in self.database else home / self.database
+
+    def bucket(self) -> tuple[str, str] | None:
+        """Bucket and prefix of the sealed objects; None where they lie in a folder."""
+        found = _BUCKET.fullmatch(self.objects)
+        return (found[1], found[2] or "") if found else None
+
+    def password_in(self, home: Path) -> Path | None:
+        """The file of the database's password."""
+        return None if self.database_password is None else home / self.database_password
+
     def digest(self, digest: Callable[[bytes], bytes]) -> str:
         """The suite's digest over the settings, to compare two processes of one home.
 
-        Where it listens is left out: the flags of `serve` may change that.
+        What may differ between machines is left out: where a process listens, and where its files lie.
         """
-        values = self.model_dump(mode="json", exclude={"host", "port"})
+        values = self.model_dump(mode="json", exclude=set(_PLACES))
         canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return digest(canonical.encode()).hex()
 

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
+from sandbox.audit.checkpoint import vkey
 from sandbox.clock import Clock
 from sandbox.crypto.keys import RootKey, load_log_key
 from sandbox.crypto.suite import INTL
 from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed, RequestError
 from sandbox.executors.threads import ThreadsExecutor
 from sandbox.ids import new_id
-from sandbox.objects.local import LocalObjects
+from sandbox.objects.choose import open_objects
 from sandbox.objects.opened import OpenedFiles
 from sandbox.objects.versions import Versions
+from sandbox.objects.watched import WatchedObjects
 from sandbox.policy.decisions import Policy
 from sandbox.ports import CONTRACT, Connector, Executor, ObjectStore
 from sandbox.query.answer import Parts
@@ -29,7 +32,10 @@ from sandbox.query.rung import CostModel, calibrate
 from sandbox.query.warm import warm
 from sandbox.settings import Settings, load
 from sandbox.store import calibration, log, migrations
+from sandbox.store.connecting import is_url
 from sandbox.store.sessions import Sessions
+from sandbox.work.guard import Guard
+from sandbox.work.witnesses import Witness
 
 LOCK: Final = "serve.lock"
 """The file below the work folder that the one writing process holds."""
@@ -55,6 +61,7 @@ class House:
     model: CostModel
     connectors: dict[str, Connector]
     worker_id: str
+    guard: Guard
 
     def parts(self) -> Parts:
         """What the flow of a query needs of the house."""
@@ -89,21 +96,25 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
     Raises:
         RequestError: `home_missing`, `settings_…`, `connector_…`.
         Conflict: `home_in_use`, another process serves it.
-        IntegrityFailed: `schema_foreign`, `root_key_mode`, `log_key_mode`, `key_file_malformed`, `policy_invalid`.
+        IntegrityFailed: `schema_old`, `schema_foreign`, `root_key_mode`, `log_key_mode`, `key_file_malformed`,
+            `policy_invalid`.
         DependencyFailed: `database_failed`, `key_file_failed`, `home_failed`.
     """
     home = home.absolute()
     settings = settings or load(home)
-    with only_writer(home / settings.work, settings.digest(INTL.digest)):
-        database = home / settings.database
-        check_schema(database)
+    embedded = not is_url(settings.database)
+    with only_writer(home / settings.work, settings.digest(INTL.digest)) if embedded else nullcontext():
+        check_schema(settings.database_in(home), settings.password_in(home))
+        objects = WatchedObjects(open_objects(home, settings, sweep=True))
         threads = settings.threads or os.cpu_count() or 1
-        sessions, executor, engines = Sessions(database), ThreadsExecutor(threads), Engines(threads)
-        objects = LocalObjects(home / settings.objects)
+        sessions, executor, engines = open_sessions(home, settings), ThreadsExecutor(threads), Engines(threads)
         opened = OpenedFiles(objects, limit=settings.cache_mb * 1_000_000)
         try:
             warm(engines)
             clock, root_key = _clock(sessions), RootKey.load(home / settings.root_key)
+            log_key = load_log_key(home / settings.log_key)
+            guard = _guard(settings, sessions, clock, objects, log_key)
+            guard.start()  # before the first write
             yield House(
                 settings=settings,
                 home=home,
@@ -112,7 +123,7 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
                 policy=Policy.load(),
                 objects=objects,
                 root_key=root_key,
-                log_key=load_log_key(home / settings.log_key),
+                log_key=log_key,
                 log_name=settings.log_name,
                 executor=executor,
                 engines=engines,
@@ -121,6 +132,7 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
                 model=cost_model(sessions, clock, threads),
                 connectors=load_connectors(settings.connectors),
                 worker_id=new_id("wrk"),
+                guard=guard,
             )
         finally:
             executor.close()
@@ -129,28 +141,73 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
             sessions.close()
 
 
+def _guard(settings: Settings, sessions: Sessions, clock: Clock, objects: ObjectStore, log_key: bytes) -> Guard:
+    return Guard(
+        sessions, clock, objects,
+        vkey=vkey(settings.log_name, INTL.public_key(log_key)),
+        witnesses=[Witness.parse(text) for text in settings.witnesses],
+        alone=settings.start_without_witnesses,
+    )  # fmt: skip
+
+
 def cost_model(sessions: Sessions, clock: Clock, threads: int) -> CostModel:
-    """This machine's cost model: measured once on synthetic rows, so that a rung does not change by a restart."""
-    name = f"threads {threads}"
+    """The home's cost model: that of the slowest kind of machine that ever opened it, at the fewest threads.
+
+    A kind of machine is a processor and a number of threads. Each is measured once, on synthetic rows, and kept: so a
+    rung depends neither on a restart nor on which gateway prices, and a worker elsewhere can keep it. A gateway takes
+    in a slower kind that joins later when it starts again; `doctor` says so.
+    """
+    name = f"threads {threads} {_processor()}"
     with sessions.reading() as session:
-        stored = calibration.read(session, name)
-    if stored is not None:
-        return CostModel(threads=threads, **stored)
-    model = calibrate(threads)
-    with sessions.begin() as session:
-        values = {f.name: getattr(model, f.name) for f in fields(model) if f.name != "threads"}
-        calibration.save(session, clock, name, values)
-    return model
+        stored = calibration.read_all(session)
+    if name not in stored:
+        stored[name] = _values(calibrate(threads))
+        try:
+            with sessions.begin() as session:
+                calibration.save(session, clock, name, stored[name])
+        except DependencyFailed as error:
+            if error.code != "home_read_only":  # then nothing is charged either
+                raise
+    slowest = {field_: max(values[field_] for values in stored.values()) for field_ in stored[name]}
+    return CostModel(threads=min(int(known.split()[1]) for known in stored), **slowest)
 
 
-def check_schema(database: Path) -> None:
-    """Refuse a database that is missing, older or newer than this release.
+def _values(model: CostModel) -> dict[str, float]:
+    return {f.name: getattr(model, f.name) for f in fields(model) if f.name != "threads"}
+
+
+def _processor() -> str:
+    """A short name of this machine's kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return INTL.digest((named or [platform.machine()])[0].encode()).hex()[:8]
+
+
+def open_sessions(home: Path, settings: Settings) -> Sessions:
+    """Sessions on a home's database.
 
     Raises:
-        IntegrityFailed: `schema_foreign`, `schema_old`.
-        DependencyFailed: `database_failed`.
+        RequestError: `database_url_refused`, `database_password_in_url`.
     """
-    found, head = migrations.current(database), migrations.head()
+    password, pool = settings.password_in(home), settings.database_pool
+    return Sessions(settings.database_in(home), password_file=password, pool=pool)
+
+
+def check_schema(database: str | Path, password_file: Path | None = None) -> None:
+    """Refuse a database that cannot be reached, or that is missing, older or newer than this release.
+
+    Raises:
+        IntegrityFailed: `schema_old`, `schema_foreign`, `database_collation`.
+        RequestError: `database_url_refused`, `database_password_in_url`.
+        DependencyFailed: `database_unreachable`, `database_missing`, `database_password_refused`, `database_failed`,
+            `key_file_failed`.
+    """
+    found, head = migrations.current(database, password_file=password_file), migrations.head()
+    if migrations.is_older(found):
+        raise IntegrityFailed("schema_old", found=found, known=head)
     if found != head:
         raise IntegrityFailed("schema_foreign", found=found, known=head)
 

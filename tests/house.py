@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,20 +93,8 @@ class City:
 
 
 def bundle_of(town: City) -> tuple[dict[str, Any], str]:
-    """What the auditor's verifier takes: the bundle over HTTP, while the sequencer runs, and the public key."""
-    stop = threading.Event()
-
-    def sequence() -> None:
-        while not stop.wait(0.02):
-            town.sequence()
-
-    thread = threading.Thread(target=sequence)
-    thread.start()
-    try:
-        bundle = town.ok("GET", "/v1/log/bundle", part="auditor")
-    finally:
-        stop.set()
-        thread.join()
+    """The log and the records of one instant over HTTP, and the public key, as `verify_bundle` takes them."""
+    bundle = town.ok("GET", "/v1/log/bundle", part="auditor")
     return bundle, (town.house.home / "log.vkey").read_text().strip()
 
 
@@ -130,9 +117,14 @@ def opened(home: Path, keys: dict[str, str]) -> Iterator[City]:
 
 
 @contextmanager
-def city(folder: Path, *, population: str = POPULATION) -> Iterator[City]:
-    """A fresh home with people and a population."""
-    made = make_home(folder / "home", "operator")
+def city(
+    folder: Path, *, population: str = POPULATION, database: str = "", password: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Iterator[City]:  # fmt: skip
+    """A fresh home with people and a population; on a server's database, and with other settings, if told."""
+    made = make_home(folder / "home", "operator", database=database, password=password)
+    with (folder / "home" / "settings.toml").open("a", encoding="utf-8") as file:
+        file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in (settings or {}).items())
     keys = {"operator": made.key}
     with opened(folder / "home", keys) as it:
         for tenant, kind, members in PEOPLE:

@@ -72,6 +72,15 @@ class Workshop:
         assert duty.run_next(self.parts)
         return self.ingest(queued.id)
 
+    def update(self, text: str, mode: str = "append", *, reason: str = "", name: str = "city.visits") -> Ingest:
+        """Queue the next version of a dataset, do it, and give what became of it."""
+        spec = parse_manifest(text, "m.yaml")
+        asked = registry.Update(dataset=name, spec=spec, text=text, file="m.yaml", mode=mode, reason=reason)
+        with self.parts.sessions.begin() as session:
+            queued = registry.submit_next(session, self.parts.clock, STEWARD, asked)
+        assert duty.run_next(self.parts)
+        return self.ingest(queued.id)
+
     def ingest(self, ingest_id: str) -> Ingest:
         """The ingest as it stands."""
         with self.parts.sessions.reading() as session:

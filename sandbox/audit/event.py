@@ -27,6 +27,7 @@ EVENT_TYPES: Final[tuple[str, ...]] = (
     "dataset.retire",
     "dataset.destroy_propose",
     "dataset.destroy_decline",
+    "dataset.destroy_confirm",
     "dataset.destroy",
     "version.withdraw",
     "ingest.submit",

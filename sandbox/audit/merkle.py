@@ -37,6 +37,13 @@ class Frontier:
         for leaf in leaves:
             self.push(leaf)
 
+    @classmethod
+    def restored(cls, size: int, roots: Iterable[bytes]) -> Frontier:
+        """The edge of a tree of `size` leaves whose full subtrees have these roots, largest first."""
+        edge = cls()
+        edge.size, edge._roots = size, list(roots)
+        return edge
+
     def push(self, leaf: bytes) -> None:
         """Append one leaf hash."""
         node, size = leaf, self.size

@@ -37,11 +37,11 @@ def record_digest(values: Mapping[str, object]) -> str:
     Raises:
         IntegrityFailed: `record_refused`.
     """
-    return INTL.digest(_canonical(plain(values))).hex()
+    return INTL.digest(canonical(plain(values))).hex()
 
 
-def _canonical(form: dict[str, Plain]) -> bytes:
-    """RFC 8785.
+def canonical(form: Mapping[str, Plain]) -> bytes:
+    """RFC 8785 of a row in its plain form.
 
     Without numbers the standard library writes the same bytes ten times faster, as long as no text has a character
     outside the basic plane: there the two orders of keys differ.
@@ -50,10 +50,10 @@ def _canonical(form: dict[str, Plain]) -> bytes:
     try:
         if text.isascii() or max(text) < "\ud800":
             return text.encode()
-        canonical: bytes = rfc8785.dumps(form)
+        raw: bytes = rfc8785.dumps(form)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):  # a text that is not valid Unicode
         raise IntegrityFailed("record_refused", column="text") from None
-    return canonical
+    return raw
 
 
 def _plain(value: object, column: str) -> Plain:

@@ -77,6 +77,8 @@ def _beneath(body: dict[str, Any]) -> None:
         f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})",
         f"Left 剩余: pure {left['pure']}, or 或 rho {left['gaussian_rho']} (epsilon {left['gaussian_epsilon']})",
         f"Log entry 日志: {body['event']}   Query 查询: {body['id']}   Grant 授权: {body['grant']}",
+        f"Receipt 凭证: sandbox receipt {body['id']}",
+        f"Dataset 数据集: {body['dataset']}, version 版本 {body['version']}",
     ):
         show.line(text)
 
@@ -101,6 +103,7 @@ def explanation(body: dict[str, Any]) -> None:
         ["output 输出", "mechanism 机制", "expected 95 % ±"],
         [(o["label"], o["mechanism"], _expected(o)) for o in body["outputs"]],
     )
+    show.line(f"Dataset 数据集: {body['dataset']}, version 版本 {body['version']}")
     show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
     before, after = body["left_before"], body["left_after"]
     if after is None:

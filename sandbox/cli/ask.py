@@ -36,6 +36,7 @@ def query(
     grant: Annotated[str | None, typer.Option("--grant", help="The grant, if several fit. 授权")] = None,
     purpose: Annotated[str | None, typer.Option("--purpose", help="The purpose, if several fit. 用途")] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows one unit gives at most. 单位行数上限")] = None,
+    version: Annotated[int | None, typer.Option("--version", help="A version by number; the newest. 版本号")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Plan, price, error; free. 解释，不收费")] = False,
     shape: Annotated[Format, typer.Option("--format", help="Output. 输出格式")] = Format.TABLE,
     idempotency_key: Annotated[
@@ -47,7 +48,7 @@ def query(
     """Ask a dataset; the answer is noisy and says how noisy. 查询数据集."""
     body: dict[str, Any] = {
         "sql": sql, "epsilon": epsilon, "preset": preset, "within": within, "grant": grant, "purpose": purpose,
-        "rows": rows,
+        "rows": rows, "version": version,
     }  # fmt: skip
     body = {name: value for name, value in body.items() if value is not None}
     with connect(url, key) as http:

@@ -61,16 +61,28 @@ def _population(found: dict[str, Any]) -> None:
 @datasets.command("add")
 def dataset_add(
     manifest: Annotated[Path, typer.Argument(help="YAML manifest. 数据集清单")],
+    check: Annotated[bool, typer.Option("--check", help="Check the manifest only, read nothing. 仅检查清单")] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the ingest. 不等待入库")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Register a dataset or a new version of one, and load it. 登记数据集并入库."""
+    """Register a dataset and load it. 登记数据集并入库."""
     with connect(url, key) as http:
-        accepted = http.post("/v1/datasets", document(manifest))
-        show.line(f"{accepted['dataset']}: {accepted['ingest']}")
-        if not no_wait:
-            _finish(http, accepted["ingest"])
+        send(http, "/v1/datasets", document(manifest), check=check, wait=not no_wait)
+
+
+def send(http: Http, path: str, body: dict[str, str], *, check: bool, wait: bool) -> None:
+    """Send a manifest and follow its ingest; or only ask whether it would be accepted."""
+    if check:
+        checked = http.post(f"{path}/check", body)
+        changed = ", ".join(checked["changed"]) or "-"
+        show.line(f"{checked['dataset']}: this manifest would make version {checked['version']}. Changes: {changed}")
+        show.line(f"{checked['dataset']}：该清单可生成版本 {checked['version']}。更改：{changed}")
+        return
+    accepted = http.post(path, body)
+    show.line(f"{accepted['dataset']}: {accepted['ingest']}")
+    if wait:
+        _finish(http, accepted["ingest"])
 
 
 @ingests.command("show")
@@ -96,9 +108,10 @@ def dataset_list(url: Url = None, key: Key = None, json: Json = False) -> None:
     if json:
         print_json(found)
         return
-    columns = ["name 名称", "title 标题", "owner 所有者", "population 人群", "version 版本"]
+    columns = ["name 名称", "title 标题", "owner 所有者", "population 人群", "version 版本", "state 状态"]
     rows = [
-        (d["name"], _both(d["title"]), d["owner"], d["population"] or "public 公开", d["version"]) for d in found
+        (d["name"], _both(d["title"]), d["owner"], d["population"] or "public 公开", d["version"], d["state"])
+        for d in found
     ]
     show.table(columns, rows)
 
@@ -116,7 +129,7 @@ def dataset_show(
     if json:
         print_json(found)
         return
-    shown = "name owner population unit version n_max r_max default_rows tiers other_persons"
+    shown = "name owner population unit version state n_max r_max default_rows tiers other_persons"
     show.pairs((field, found[field]) for field in shown.split())
     columns = ["column 列", "type 类型", "meaning 含义", "level 分级", "bounds 界", "grid 格", "domain 值域"]
     rows = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, distribution
@@ -14,33 +14,33 @@ from typing import Final
 
 from sandbox.audit import merkle
 from sandbox.audit.checkpoint import open_note, vkey
-from sandbox.cli import stored
-from sandbox.clock import parse_rfc3339
+from sandbox.cli import processes, stored
+from sandbox.cli.homes import check_published
+from sandbox.cli.processes import Wrong
+from sandbox.clock import Clock, parse_rfc3339
 from sandbox.crypto.keys import RootKey, load_log_key
 from sandbox.crypto.suite import INTL
-from sandbox.errors import DependencyFailed, IntegrityFailed, Param, SandboxError
+from sandbox.errors import DependencyFailed, IntegrityFailed, Param, RequestError, SandboxError
 from sandbox.messages import both
-from sandbox.objects.local import LocalObjects
+from sandbox.objects.choose import open_objects
 from sandbox.settings import Settings, load
-from sandbox.store import datasets, log
-from sandbox.store import duties as duties_store
+from sandbox.store import calibration, datasets, log
 from sandbox.store.sessions import Sessions
-from sandbox.wiring import check_schema, load_connectors, writer_mark
-
-_STALE: Final = timedelta(seconds=60)
+from sandbox.wiring import check_schema, load_connectors, open_sessions, writer_mark
+from sandbox.work.standing import Standing, look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check: its name, and if something is wrong, what and how to mend it, in both languages."""
+    """One check: its name, and if something is wrong, what and how to mend it, in both languages.
+
+    `told` is what was found, in names, numbers and times that need no language.
+    """
 
     check: str
     what: Mapping[str, str] | None
     mend: Mapping[str, str]
-
-
-class Wrong(SandboxError):
-    """A check that failed without being an error of the house."""
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +62,12 @@ def examine(home: Path) -> Iterator[Finding]:
     if not found:
         return
     settings = found[0]
-    database = home / settings.database
-    schema = _tried("database", lambda: check_schema(database))
+    schema = _tried("database", lambda: check_schema(settings.database_in(home), settings.password_in(home)))
     yield schema
-    sessions = Sessions(database)
+    try:
+        sessions = open_sessions(home, settings)
+    except RequestError:  # the URL itself is wrong, which the finding tells
+        return
     patient = _Patient(home=home, settings=settings, sessions=sessions)
     try:
         for name, check, needs_database in _CHECKS:
@@ -76,15 +78,15 @@ def examine(home: Path) -> Iterator[Finding]:
         sessions.close()
 
 
-def _tried(name: str, check: Callable[[], object]) -> Finding:
+def _tried(name: str, check: Callable[[], Iterable[str] | None]) -> Finding:
     try:
-        check()
+        told = tuple(check() or ())
     except SandboxError as error:
         return Finding(check=name, what=both(error.code, error.params), mend=both(f"mend_{name}", error.params))
     except OSError as error:
         params: dict[str, Param] = {"file": str(error.filename or "-"), "problem": error.strerror or "-"}
         return Finding(check=name, what=both("file_failed", params), mend=both(f"mend_{name}", params))
-    return Finding(check=name, what=None, mend={})
+    return Finding(check=name, what=None, mend={}, told=told)
 
 
 def _packages() -> None:
@@ -123,7 +125,10 @@ def _checkpoint(patient: _Patient) -> None:
 
 
 def _objects(patient: _Patient) -> None:
-    folder = patient.path(patient.settings.objects)
+    if patient.settings.bucket():
+        open_objects(patient.home, patient.settings)
+        return
+    folder = patient.path(Path(patient.settings.objects))
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
@@ -154,18 +159,6 @@ def _clock(patient: _Patient) -> None:
         raise Wrong("doctor_clock", last=last)
 
 
-def _duties(patient: _Patient) -> None:
-    """While a gateway runs, each duty has succeeded lately; otherwise only its last error counts."""
-    running = writer_mark(patient.path(patient.settings.work)) is not None
-    with patient.sessions.reading() as session:
-        states = duties_store.all_duties(session)
-    for state in states:
-        if state.error:
-            raise Wrong("doctor_duty_error", duty=state.name, error=state.error, last_ok=state.last_ok)
-        if running and state.last_ok and datetime.now(UTC) - parse_rfc3339(state.last_ok) > _STALE:
-            raise Wrong("doctor_duty_late", duty=state.name, last_ok=state.last_ok)
-
-
 def _pages(patient: _Patient) -> None:
     stored.check_pages(patient.sessions)
 
@@ -178,18 +171,37 @@ def _versions(patient: _Patient) -> None:
     with patient.sessions.reading() as session:
         if not datasets.datasets(session, limit=1):
             return
-    objects = LocalObjects(patient.path(patient.settings.objects))
+    objects = open_objects(patient.home, patient.settings)
     stored.check_versions(patient.sessions, objects, RootKey.load(patient.path(patient.settings.root_key)))
 
 
-def _process(patient: _Patient) -> None:
-    """A running gateway was started with the settings as they are now."""
-    started = writer_mark(patient.path(patient.settings.work))
-    if started is not None and started != patient.settings.digest(INTL.digest):
-        raise Wrong("doctor_settings_changed")
+def _standing(patient: _Patient) -> Standing:
+    with patient.sessions.reading() as session:
+        return look(session, Clock())
 
 
-_CHECKS: Final[tuple[tuple[str, Callable[[_Patient], None], bool], ...]] = (
+def _running(patient: _Patient) -> bool:
+    """On a file of our own the lock knows at once; on a server, who was seen lately."""
+    if patient.sessions.embedded:
+        return writer_mark(patient.path(patient.settings.work)) is not None
+    return bool(_standing(patient).processes)
+
+
+def _process(patient: _Patient) -> Iterable[str]:
+    """Running processes were started with the settings as they are now."""
+    now = patient.settings.digest(INTL.digest)
+    if patient.sessions.embedded:
+        started = writer_mark(patient.path(patient.settings.work))
+        if started is not None and started != now:
+            raise Wrong("doctor_settings_changed")
+        if started is None:
+            return ()
+    with patient.sessions.reading() as session:
+        measured = calibration.newest_at(session)
+    return processes.check_processes(_standing(patient), settings=now, measured=measured)
+
+
+_CHECKS: Final[tuple[tuple[str, Callable[[_Patient], Iterable[str] | None], bool], ...]] = (
     ("root key", _root_key, False),
     ("log key", _log_key, False),
     ("objects", _objects, False),
@@ -201,6 +213,10 @@ _CHECKS: Final[tuple[tuple[str, Callable[[_Patient], None], bool], ...]] = (
     ("checkpoint", _checkpoint, True),
     ("versions", _versions, True),
     ("clock", _clock, True),
-    ("duties", _duties, True),
-    ("process", _process, False),
+    ("server", lambda patient: processes.check_server(patient.sessions), True),
+    ("mode", lambda patient: processes.check_mode(_standing(patient)), True),
+    ("duties", lambda patient: processes.check_duties(_standing(patient), running=_running(patient)), True),
+    ("published", lambda patient: check_published(patient.home, patient.settings, patient.sessions), True),
+    ("log", lambda patient: processes.check_log(_standing(patient), running=_running(patient)), True),
+    ("process", _process, True),
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sandbox.cli import ask, audit, catalogue, committee, local, people
+from sandbox.cli import ask, audit, backup, catalogue, committee, local, people, receipt, versions, witness
 from sandbox.cli.failures import FAILED, INTERRUPTED, USAGE, tell
 from sandbox.client.http import ProblemError
 from sandbox.errors import SandboxError
@@ -23,9 +23,13 @@ app = typer.Typer(
 local.add_to(app)
 people.add_to(app)
 catalogue.add_to(app)
+versions.add_to(catalogue.datasets)
 committee.add_to(app)
 ask.add_to(app)
 audit.add_to(app)
+backup.add_to(app)
+receipt.add_to(app)
+witness.add_to(app)
 
 
 def main() -> None:

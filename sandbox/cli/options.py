@@ -33,6 +33,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
+def word_or_file(value: str) -> str:
+    """An option's value, or the text of the file that it names behind an @.
+
+    Raises:
+        ProblemError: `file_not_utf8`, `file_too_long`.
+        OSError: the file cannot be read.
+    """
+    return document(Path(value[1:]))["text"].strip() if value.startswith("@") else value.strip()
+
+
 def document(path: Path) -> dict[str, str]:
     """A manifest or population file as the gateway takes it.
 

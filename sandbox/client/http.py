@@ -27,6 +27,11 @@ _TRANSIENT: Final = (
 )  # fmt: skip
 
 
+_FINAL: Final = frozenset({"query_no_answer", "home_read_only"})
+"""Failures that no second try mends."""
+_LONGEST_WAIT: Final = 5.0
+
+
 class ProblemError(Exception):
     """What the gateway refused, or that it could not be reached (`status` 0), as its problem says."""
 
@@ -169,11 +174,15 @@ class Http:
     def _answered(self, request: httpx2.Request, pauses: Sequence[float]) -> httpx2.Response:
         for pause in (*pauses, None):
             try:
-                return self._client.send(request)
+                response = self._client.send(request)
             except httpx2.TransportError as error:
                 if pause is None or not isinstance(error, _TRANSIENT) or _untrusted(error):
                     raise self._unreachable(error) from None
                 self._sleep(pause)
+                continue
+            if pause is None or not (seconds := _asked_to_wait(response)):
+                return response
+            self._sleep(max(pause, seconds))
         raise AssertionError  # the last pause is None
 
     def _unreachable(self, error: BaseException) -> ProblemError:
@@ -187,6 +196,14 @@ class Http:
             return response.json()
         except ValueError:
             raise ProblemError("gateway_strange", status=0, params={"status": response.status_code}) from None
+
+
+def _asked_to_wait(response: httpx2.Response) -> float:
+    """Seconds after which a gateway that cannot now wants to be asked again; 0 when another try changes nothing."""
+    wanted = response.headers.get("retry-after", "")
+    if response.status_code != 503 or not wanted.isdigit() or _problem(response).code in _FINAL:
+        return 0.0
+    return min(float(wanted), _LONGEST_WAIT)
 
 
 def _untrusted(error: BaseException | None) -> bool:

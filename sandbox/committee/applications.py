@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from sandbox import crash
 from sandbox.clock import Clock
 from sandbox.committee import rules
 from sandbox.committee.terms import LONGEST_REASON, checked_text
@@ -83,6 +84,7 @@ def vote(
         session, clock, actor=principal, application=application_id, round_=rules.REVIEW, approve=approve,
         reason=_reason(reason), move=APPLICATION.step(application.state, "vote"),
     )  # fmt: skip
+    crash.point("approval.voted")
     outcome = rules.outcome(moved, store.votes_of(session, application_id))
     if outcome == "approve":
         _grant(session, clock, principal, moved)
@@ -123,9 +125,10 @@ def revoke(session: Session, clock: Clock, principal: Principal, grant_id: str) 
 
 def expire(session: Session, clock: Clock) -> list[Grant]:
     """The duty that ends the grants whose time is over; gives them."""
+    over = store.grants_over(session, clock.text())
     return [
         store.move_grant(session, clock, actor=log.SYSTEM, grant=grant.id, action="expire", details={"cause": "time"})
-        for grant in store.grants_over(session, clock.text())
+        for grant in store.lock_active(session, over)  # one may be revoked just now
     ]
 
 
@@ -148,6 +151,7 @@ def _grant(session: Session, clock: Clock, principal: Principal, application: Ap
     ledger.open_cap(
         session, clock, principal, scope="grant", subject=grant.id, tenant=grant.tenant, cap=cap, spent=budget.opening
     )
+    crash.point("approval.granted")
     return grant
 
 

@@ -102,16 +102,19 @@ def outcome(application: Application, votes: Sequence[Vote]) -> Literal["approve
 
 
 def datasets_of(terms: Terms, found: Mapping[str, DatasetFacts], known: Collection[str]) -> list[DatasetFacts]:
-    """A grant names datasets that exist, are protected, and protect one population.
+    """A grant names datasets that exist, are protected and in use, and protect one population.
 
     Raises:
-        RequestError: `terms_dataset_unknown` with the nearest name, `terms_dataset_public`, `grant_one_population`.
+        RequestError: `terms_dataset_unknown` with the nearest name, `terms_dataset_public`, `terms_dataset_retired`,
+            `grant_one_population`.
     """
     for name in terms.datasets:
         if name not in found:
             raise RequestError("terms_dataset_unknown", dataset=name, nearest=nearest(name, known))
         if found[name].population is None:
             raise RequestError("terms_dataset_public", dataset=name)
+        if found[name].state != "active":
+            raise RequestError("terms_dataset_retired", dataset=name)
     facts = [found[name] for name in terms.datasets]
     if len({dataset.population for dataset in facts}) > 1:
         raise RequestError("grant_one_population", datasets=list(terms.datasets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -15,16 +16,22 @@ from fastapi.security import HTTPBearer
 
 from sandbox.errors import Denied, DependencyFailed, NotFound, Param, TooMany, Unauthenticated
 from sandbox.flow import Principal
+from sandbox.gateway import trails
 from sandbox.gateway.keys import digest_of, well_formed
-from sandbox.gateway.limits import Buckets, QuerySlots
+from sandbox.gateway.limits import Buckets, Flight, QuerySlots
+from sandbox.gateway.proxies import Proxies
+from sandbox.gateway.watch import Watch
 from sandbox.query.answer import Parts
 from sandbox.store import log
 from sandbox.store import principals as principals_store
 from sandbox.wiring import House
+from sandbox.work.tree import Tree
 
 _log = logging.getLogger("sandbox.gateway")
 READERS: Final = 4
 """Answers that are read again at one time, half of them by one organisation."""
+THREADS: Final = 40
+"""Threads that routes run in (what anyio begins by itself); half of them are the most that one caller's routes take."""
 
 ANONYMOUS: Final = Principal(id="anonymous", tenant="system", roles=frozenset())
 """The actor of a call whose key is not known."""
@@ -42,7 +49,17 @@ class Gate:
     slots: QuerySlots
     bad_keys: Buckets
     denials: Buckets
+    open: Buckets
+    tenants: Buckets
     readers: QuerySlots
+    routes: QuerySlots
+    flight: Flight
+    proxies: Proxies
+    watch: Watch
+    tree: Tree = field(default_factory=Tree)
+    """The log's tree, for tiles and receipts."""
+    bundles: Buckets = field(default_factory=lambda: Buckets(1))
+    """Readings of entry bundles that are written to the log: one a minute of each reader, who could follow for ever."""
     behind: set[asyncio.Task[None]] = field(default_factory=set)
     """Queries that compute while their routes hold."""
 
@@ -50,13 +67,21 @@ class Gate:
     def of(cls, house: House) -> Gate:
         """The gate of a house, with limits from its settings."""
         settings = house.settings
+        slots = QuerySlots(settings.query_slots or max(2, os.cpu_count() or 1), settings.query_queue)
+        readers, flight = QuerySlots(READERS, settings.query_queue), Flight(settings.requests_in_flight)
         return cls(
             house=house,
-            parts=house.parts(),
-            slots=QuerySlots(settings.query_slots or max(2, os.cpu_count() or 1), settings.query_queue),
+            parts=dataclasses.replace(house.parts(), trace=trails.went, broke=trails.broke),
+            slots=slots,
             bad_keys=Buckets(settings.bad_keys_per_minute),
             denials=Buckets(settings.denials_per_minute),
-            readers=QuerySlots(READERS, settings.query_queue),
+            open=Buckets(settings.open_per_minute),
+            tenants=Buckets(settings.tenant_per_minute),
+            readers=readers,
+            routes=QuerySlots(THREADS, settings.requests_in_flight),
+            flight=flight,
+            proxies=Proxies.of(settings.trusted_proxies),
+            watch=Watch.of(house, queues={"queries": slots, "reading": readers}, flight=flight),
         )
 
 
@@ -125,6 +150,8 @@ def record_denial(gate: Gate, principal: Principal, noun: str, verb: str, denied
     """Write `access.deny`, unless this principal has left too many of them lately."""
     if gate.denials.take(principal.id):
         _record(gate, principal, principal.id, {"noun": noun, "verb": verb, "reason": denied.code})
+    else:
+        gate.watch.metrics.limit("denials_unlogged")
 
 
 def _record(gate: Gate, actor: Principal, subject: str, details: Mapping[str, Param]) -> None:

@@ -1,4 +1,4 @@
-"""Limits in memory: token buckets per caller, and query slots shared fairly between tenants."""
+"""Limits in memory: token buckets per caller, a bound on requests in flight, and slots shared fairly by tenants."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
-from sandbox.errors import TooMany
+from sandbox.errors import DependencyFailed, TooMany
 
 T = TypeVar("T")
 
@@ -59,6 +59,66 @@ class Buckets:
         return bucket
 
 
+class Flight:
+    """Requests under way: `limit` in all, at most half of them for one name. Used by the event loop alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._share = max(1, limit // 2)
+        self._names: dict[str, int] = {}
+        self.aboard = 0
+
+    def board(self) -> Seat:
+        """A seat for a request of whom nothing is known yet.
+
+        Raises:
+            DependencyFailed: `gateway_busy`, all are taken.
+        """
+        if self.aboard >= self._limit:
+            raise DependencyFailed("gateway_busy")
+        self.aboard += 1
+        return Seat(self)
+
+    def name(self, name: str) -> None:
+        """Count one more of a name.
+
+        Raises:
+            TooMany: `too_many_under_way`, it has its half already.
+        """
+        if self._names.get(name, 0) >= self._share:
+            raise TooMany("too_many_under_way", limit=self._share)
+        self._names[name] = self._names.get(name, 0) + 1
+
+    def leave(self, name: str | None) -> None:
+        """Count one less."""
+        self.aboard -= 1
+        if name is not None:
+            self._names[name] -= 1
+            if self._names[name] == 0:
+                del self._names[name]
+
+
+class Seat:
+    """One request's place in the flight: first without a name, then under its caller's."""
+
+    def __init__(self, flight: Flight) -> None:
+        self._flight = flight
+        self._name: str | None = None
+
+    def take(self, name: str) -> None:
+        """Count it for a caller.
+
+        Raises:
+            TooMany: `too_many_under_way`.
+        """
+        self._flight.name(name)
+        self._name = name
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._flight.leave(self._name)
+
+
 class QuerySlots:
     """Threads for queries: `slots` in all, at most half of them for one tenant, `queue` waiting of one tenant."""
 
@@ -68,6 +128,11 @@ class QuerySlots:
         self._queue = queue
         self._tenants: dict[str, tuple[anyio.Semaphore, list[int]]] = {}
 
+    def depth(self) -> tuple[int, int]:
+        """(how many have their share, how many wait). A share is held until the rung, so this tells no more (P7.1)."""
+        inside = [count[0] for _, count in list(self._tenants.values())]
+        return sum(min(n, self._share) for n in inside), sum(max(0, n - self._share) for n in inside)
+
     async def run(self, tenant: str, function: Callable[[], T], hold: Callable[[], float] = lambda: 0.0) -> T:
         """`function()` in a thread of this tenant's share; the share, not the thread, stays taken for `hold()` more.
 
@@ -76,13 +141,18 @@ class QuerySlots:
         Raises:
             TooMany: `too_many_queries`, the tenant has too many waiting.
         """
-        async with self._share_of(tenant):
+        async with self.share_of(tenant):
             result = await to_thread.run_sync(function, limiter=self._limiter)
             await anyio.sleep(hold())
             return result
 
     @asynccontextmanager
-    async def _share_of(self, tenant: str) -> AsyncIterator[None]:
+    async def share_of(self, tenant: str) -> AsyncIterator[None]:
+        """A place in the tenant's share, waited for if need be.
+
+        Raises:
+            TooMany: `too_many_queries`, the tenant has too many waiting.
+        """
         semaphore, inside = self._tenants.setdefault(tenant, (anyio.Semaphore(self._share), [0]))
         if inside[0] >= self._share + self._queue:
             raise TooMany("too_many_queries", limit=self._share + self._queue)

@@ -17,11 +17,15 @@ from sandbox.gateway.language import preferred
 from sandbox.messages import both, render
 
 MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER: Final = "5"
+"""Seconds after which another try makes sense."""
+_SOON: Final[Mapping[str, str]] = {"receipt_not_ready": "1"}
 _log = logging.getLogger("sandbox.gateway")
 
 TITLES: Final[Mapping[int, str]] = {
     400: "title_request", 401: "title_unauthenticated", 403: "title_denied", 404: "title_not_found",
-    405: "title_request", 409: "title_conflict", 413: "title_too_large", 429: "title_too_many", 503: "title_failed",
+    405: "title_request", 408: "title_too_slow", 409: "title_conflict", 413: "title_too_large", 429: "title_too_many",
+    503: "title_failed",
 }  # fmt: skip
 
 
@@ -59,8 +63,8 @@ def problem(error: SandboxError, *, accept_language: str, instance: str) -> JSON
     headers = {"Content-Language": language, "Cache-Control": "no-store"}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 429:
-        headers["Retry-After"] = "5"
+    if error.status in {429, 503} or error.code in _SOON:
+        headers["Retry-After"] = _SOON.get(error.code, RETRY_AFTER)
     return JSONResponse(body, status_code=error.status, media_type=MEDIA_TYPE, headers=headers)
 
 

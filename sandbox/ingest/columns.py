@@ -89,13 +89,22 @@ UNREADABLE: Final = 2
 class Report:
     """What the steward sees of an ingest. Data-dependent throughout: for people cleared for the data."""
 
+    rows_earlier: int = 0
+    """Of the version that was appended to; they stand beside the source's in what follows."""
     rows_read: int = 0
     rows_without_id: int = 0
     rows_missing_required: int = 0
     rows_over_unit_limit: int = 0
     rows_stored: int = 0
     units: int = 0
+    units_new: int = 0
+    """Of them, those that the dataset's version before did not have."""
     columns: dict[str, Counts] = field(default_factory=dict)
+
+    @property
+    def rows_new(self) -> int:
+        """Rows of the source that could be stored."""
+        return self.rows_read - self.rows_without_id - self.rows_missing_required
 
     def plain(self) -> dict[str, object]:
         """The report as JSON has it."""

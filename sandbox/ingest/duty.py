@@ -13,19 +13,18 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from sandbox import crash
-from sandbox.catalog import Population
 from sandbox.errors import Conflict, DependencyFailed, RequestError, SandboxError
-from sandbox.flow import Cost, Principal
 from sandbox.ids import new_id
+from sandbox.ingest.commit import commit_first, commit_update, lineage_cap
+from sandbox.ingest.earlier import Earlier
 from sandbox.ingest.lifecycle import INGEST, MOST_ATTEMPTS
-from sandbox.ingest.run import Built, Names, Parts, Tick, build, prepare
-from sandbox.privacy.accounting import Cap, delta_0, open_cap
-from sandbox.privacy.mechanisms import epsilon_of_rho
-from sandbox.store import datasets, ingests, ledger
+from sandbox.ingest.run import Base, Built, Names, Parts, Tick, build, prepare
+from sandbox.objects.versions import Versions
+from sandbox.store import datasets, ingests, versions
 from sandbox.store.datasets import StoredPopulation
 from sandbox.store.ingests import Ingest
 
-__all__ = ["Parts", "lineage_cap", "run_next", "sweep"]
+__all__ = ["Parts", "run_next", "sweep"]
 
 TICK_SECONDS: Final = 0.5
 """Progress is written at most so often."""
@@ -76,15 +75,15 @@ def sweep(parts: Parts) -> int:
 
 
 def _attempt(parts: Parts, ingest: Ingest) -> None:
-    version = str(ingest.version)
     try:
         prepare(parts.work_dir)
         population = _population(parts, ingest)
-        names = Names(version=version, dataset=new_id("ds"), number=1)
-        built = build(parts, ingest.spec, population, names, _ticker(parts, ingest))
-        cap = None if population is None else lineage_cap(population.spec)
+        names, base = _base(parts, ingest)
+        built = build(parts, ingest.spec, population, names, _ticker(parts, ingest), base=base)
+        if not built.report.rows_new:  # a mistake, which a version without new rows would hide
+            raise RequestError("ingest_empty", dataset=ingest.dataset, file=ingest.spec.source.path)
         crash.point("ingest.committing")
-        _commit(parts, ingest, built, population, cap)
+        _commit(parts, ingest, built, population, base)
     except SandboxError as e:
         _fail(parts, ingest, e)
     except Exception as e:  # noqa: BLE001  # an attempt must end in its row whatever happens; a traceback may quote cells
@@ -118,55 +117,38 @@ def _ticker(parts: Parts, ingest: Ingest) -> Tick:
     return tick
 
 
-def lineage_cap(population: Population) -> Cap:
-    """The cap that a population declares; a dataset's own lineage gets an equal one (P1.5). Half of D converts."""
-    return open_cap(
-        epsilon=population.epsilon,
-        delta=population.delta,
-        conversion=population.delta // 2,
-        epsilon_of_rho=epsilon_of_rho,
-        pure=population.pure,
-    )
-
-
-def _commit(parts: Parts, ingest: Ingest, built: Built, population: StoredPopulation | None, cap: Cap | None) -> None:
-    """Dataset, cap, version and their events in one transaction, if this worker still holds the lease."""
-    version = built.version
-    steward = Principal(id=ingest.principal, tenant=ingest.tenant, roles=frozenset())
-    with parts.sessions.begin() as session:
-        if population is not None:
-            _check_identifiers(session, population, ingest.tenant, built.report.units)
-        datasets.add_dataset(
-            session, parts.clock, steward, id=version.dataset_id, tenant=ingest.tenant, spec=ingest.spec,
-            population_id=None if population is None else population.id, bits=version.bits,
-        )  # fmt: skip
-        if population is not None and cap is not None:
-            ledger.open_cap(
-                session, parts.clock, steward, scope="dataset", subject=version.dataset_id, tenant=ingest.tenant,
-                cap=cap, spent=Cost(delta=delta_0(population.spec.n_ids)),
-            )  # fmt: skip
-        row = datasets.add_version(
-            session, parts.clock, tenant=ingest.tenant, version=version, manifest_object=built.manifest_object,
-            manifest_sha256=built.manifest_sha256,
-        )  # fmt: skip
-        details = {"dataset": version.dataset_id, "version": version.id, "manifest": built.manifest_sha256}
-        ingests.end(
-            session, parts.clock, ingest, machine=INGEST, action="commit", details=details, records=(row,),
-            report=built.report.plain(),
-        )  # fmt: skip
-
-
-def _check_identifiers(session: Session, population: StoredPopulation, owner: str, units: int) -> None:
-    """N_ids is what delta_0 was computed from, so no owner may bring more units than that (P2.2).
-
-    Units of other owners are not added: a refusal would tell one bureau how many another has.
+def _base(parts: Parts, ingest: Ingest) -> tuple[Names, Base | None]:
+    """The names of what an ingest builds, and for an update the version that it begins with.
 
     Raises:
-        RequestError: `ingest_too_many_ids`.
+        NotFound: `dataset_unknown`.
+        Denied: `dataset_retired`, `dataset_destroyed`.
+        IntegrityFailed, DependencyFailed: the version before cannot be opened.
     """
-    declared = population.spec
-    if ingests.units_of(session, declared.name, owner) + units > declared.n_ids:
-        raise RequestError("ingest_too_many_ids", population=declared.name, n_ids=declared.n_ids)
+    version = str(ingest.version)
+    if ingest.kind == "add":
+        return Names(version=version, dataset=new_id("ds"), number=1), None
+    with parts.sessions.reading() as session:
+        found = datasets.dataset(session, ingest.dataset)
+        versions.require_active(found.spec.name, found.state)
+        record = datasets.newest_version(session, found.id)
+        population = None if found.population is None else datasets.population_by_id(session, found.population)
+    opener = Versions(parts.objects, parts.root_key)
+    spec, opened = opener.open(record, population)
+    earlier = Earlier(objects=parts.objects, spec=spec, version=opened, key=opener.key(record, population))
+    names = Names(version=version, dataset=found.id, number=record.number + 1)
+    return names, Base(earlier=earlier, append=ingest.kind == "append")
+
+
+def _commit(parts: Parts, ingest: Ingest, built: Built, population: StoredPopulation | None, base: Base | None) -> None:
+    """All of it in one transaction, if this worker still holds the lease."""
+    if base is not None:
+        with parts.sessions.begin() as session:
+            commit_update(session, parts.clock, ingest, built, population=population, base=base)
+        return
+    cap = None if population is None else lineage_cap(population.spec)
+    with parts.sessions.begin() as session:
+        commit_first(session, parts.clock, ingest, built, population=population, cap=cap)
 
 
 def _give_up(parts: Parts, session: Session, ingest: Ingest) -> None:

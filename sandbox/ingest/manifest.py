@@ -59,6 +59,8 @@ def parse_population(text: str, file: str) -> Population:
     registered = top["registered"].fields(("count", "provenance"))
     count = registered["count"].integer(1, 10**11)
     n_ids = top["identifiers_max"].integer(1, 10**12)
+    if n_ids < count:
+        raise top["identifiers_max"].wrong("identifiers_below_registered", registered=count)
     epsilon, pure, delta = _cap(top.get("cap"), count)
     grant = delta // 100  # what a grant gets of it; half of that converts, the rest must hold the opening delta_0
     if delta_0(n_ids) + grant // 2 > grant:

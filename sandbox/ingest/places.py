@@ -177,6 +177,21 @@ def read(text: str, file: str) -> Spot:
     return Spot(node, file, "")
 
 
+def place_of(text: str, file: str, path: Sequence[str]) -> Position:
+    """Where the value at a path of keys stands, or the last value that the path leads to.
+
+    Raises:
+        RequestError, TooLarge: as `read`.
+    """
+    spot = read(text, file)
+    for key in path:
+        below = spot.pairs() if spot.is_mapping() else {}
+        if key not in below:
+            break
+        spot = below[key]
+    return spot.at()
+
+
 def _check_events(text: str, file: str) -> None:
     """Refuse what a declaration does not need, before anything is built of it: the stream stops at the first."""
     sizes: list[int] = []

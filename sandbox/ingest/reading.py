@@ -65,6 +65,22 @@ class Reader:
         for batch in ahead(batches):
             yield self._canonical(batch.table)
 
+    def earlier(self, batches: Iterator[Rows]) -> Iterator[Rows]:
+        """The rows that were there before, which count towards N_max like the new ones.
+
+        Raises:
+            RequestError: `ingest_too_many_rows`.
+        """
+        for rows in batches:
+            self._report.rows_earlier += rows.count
+            self._count(rows.count)
+            yield rows
+
+    def _count(self, rows: int) -> None:
+        self._kept += rows
+        if self._kept > self._spec.n_max:
+            raise RequestError("ingest_too_many_rows", dataset=self._spec.name, n_max=self._spec.n_max)
+
     def _canonical(self, table: pa.RecordBatch) -> Rows:
         self._report.rows_read += table.num_rows
         try:
@@ -78,9 +94,7 @@ class Reader:
             raise RequestError("source_malformed", file=self._spec.source.path) from None
         keep = self._complete(columns, usable)
         count = int(np.count_nonzero(keep))
-        self._kept += count
-        if self._kept > self._spec.n_max:
-            raise RequestError("ingest_too_many_rows", dataset=self._spec.name, n_max=self._spec.n_max)
+        self._count(count)
         if count == table.num_rows:
             return Rows(pseudonyms=pseudonyms, columns=columns, count=count)
         return Rows(

@@ -7,7 +7,7 @@ only; the report and the progress depend on the data and are for people cleared 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -24,10 +24,11 @@ from sandbox.crypto.keys import RootKey, wrap
 from sandbox.crypto.suite import INTL, KEY_SIZE, suite
 from sandbox.errors import DependencyFailed, RequestError
 from sandbox.ingest.columns import Report, Shape
+from sandbox.ingest.earlier import Earlier, unseen
 from sandbox.ingest.files import Destination
 from sandbox.ingest.identifiers import Pseudonyms
 from sandbox.ingest.order import RowOrder
-from sandbox.ingest.reading import Reader, located
+from sandbox.ingest.reading import Reader, Rows, located
 from sandbox.ingest.sorting import SortedPart, sort_part, stored_column, stored_table
 from sandbox.ingest.spill import MOST_BUFFERED, Spill, part_bits
 from sandbox.objects.versions import FORMAT, manifest_key, seal_manifest
@@ -78,11 +79,26 @@ class Names:
     number: int
 
 
-def build(parts: Parts, spec: DatasetSpec, population: StoredPopulation | None, names: Names, tick: Tick) -> Built:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What an update begins with: the dataset's newest version; an append keeps its rows."""
+
+    earlier: Earlier
+    append: bool
+
+
+def build(
+    parts: Parts, spec: DatasetSpec, population: StoredPopulation | None, names: Names, tick: Tick, *,
+    base: Base | None = None,
+) -> Built:  # fmt: skip
     """Make one version: read, canonicalise, route, sort, write, seal, upload, and say so in a manifest object.
+
+    Every bucket is written anew under the version's own key, also one that an append adds nothing to: no version needs
+    another one's objects, and which buckets grew shows nowhere.
 
     Raises:
         RequestError: `connector_unknown`, `source_…`, `ingest_too_many_rows`.
+        IntegrityFailed: an object of the version before is missing or changed.
         DependencyFailed: a full or failing disk or object store.
     """
     connector = parts.connectors.get(spec.source.connector)
@@ -94,11 +110,14 @@ def build(parts: Parts, spec: DatasetSpec, population: StoredPopulation | None, 
     report = Report()
     destination = Destination(objects=parts.objects, version_id=names.version, key=key)
     with ThreadPoolExecutor(parts.threads) as threads:
-        attempt = _Attempt(parts=parts, spec=spec, report=report, destination=destination, threads=threads, tick=tick)
+        attempt = _Attempt(
+            parts=parts, spec=spec, report=report, destination=destination, threads=threads, tick=tick, base=base
+        )
         if population is None:
             bits, files = 0, attempt.public(connector, path)
         else:
-            bits = bucket_bits(spec.n_max)
+            # The lineage's width, whatever N_max an update declares (P2.3).
+            bits = bucket_bits(spec.n_max) if base is None else base.earlier.version.bits
             population_key = parts.root_key.unwrap(population.wrapped_key, population.id)
             files = attempt.protected(connector, path, population, population_key, bits)
     version = Version(
@@ -127,15 +146,15 @@ class _Attempt:
     destination: Destination
     threads: ThreadPoolExecutor
     tick: Tick
+    base: Base | None
 
     def public(self, connector: Connector, path: str) -> list[SealedFile]:
         """A public table: one file, in the source's order."""
         reader = Reader(self.spec, None, self.report, threads=self.threads)
         batches = []
-        for rows in reader.rows(connector, path):
+        for rows in self._rows(reader, connector, path):
             batches.append(rows.columns)
             self.report.rows_stored += rows.count
-            self.tick("read", self.report.rows_read)
         crash.point("ingest.read")
         table = pa.table(
             {s.column.name: stored_column([b[s.column.name] for b in batches], s) for s in reader.shapes}
@@ -168,13 +187,22 @@ class _Attempt:
     def _route(self, reader: Reader, connector: Connector, path: str, spill: Spill) -> None:
         """Read all rows into the spill; a batch is routed while the next one is made canonical."""
         routing = None
-        for rows in reader.rows(connector, path):
+        for rows in self._rows(reader, connector, path):
             if routing is not None:
                 routing.result()
             routing = self.threads.submit(spill.add, rows.as_batch())
-            self.tick("read", self.report.rows_read)
         if routing is not None:
             routing.result()
+
+    def _rows(self, reader: Reader, connector: Connector, path: str) -> Iterator[Rows]:
+        """The rows to store: those that an append keeps, then the source's."""
+        if self.base is not None and self.base.append:
+            for rows in reader.earlier(self.base.earlier.rows(reader.shapes)):
+                yield rows
+                self.tick("earlier", self.report.rows_earlier)
+        for rows in reader.rows(connector, path):
+            yield rows
+            self.tick("read", self.report.rows_read)
 
     def _buckets(
         self, buckets: Sequence[Sequence[int]], sort: Callable[[int], SortedPart], shapes: Sequence[Shape]
@@ -184,6 +212,7 @@ class _Attempt:
         sorting = [self.threads.submit(sort, number) for number in buckets[0]]
         for bucket in range(len(buckets)):
             parts = [self._sorted(future.result()) for future in sorting]
+            self._count_new(parts, bucket)
             crash.point("ingest.sorted")
             first_units = list(accumulate((part.units for part in parts), initial=0))[:-1]
             storing = [
@@ -197,6 +226,14 @@ class _Attempt:
                 self.tick("store", sum(f.rows for f in files))
             del parts, storing
         return files
+
+    def _count_new(self, parts: Sequence[SortedPart], bucket: int) -> None:
+        """Units that come under the population's key for the first time by this dataset (P2.2)."""
+        if self.base is None:
+            self.report.units_new += sum(part.units for part in parts)
+            return
+        known = self.base.earlier.units(bucket)
+        self.report.units_new += sum(unseen(part.pieces[0].pseudonym, known) for part in parts)
 
     def _sorted(self, part: SortedPart) -> SortedPart:
         self.report.units += part.units

@@ -33,8 +33,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "许可 {grant} 自 {starts_at} 起生效；请届时再查询。",
     ),
     "no_grant": (
-        "Your organisation has no grant for {dataset}; apply for one with: sandbox apply",
-        "贵单位没有数据集 {dataset} 的许可；请用 sandbox apply 提交申请。",
+        "Your organisation has no grant for {dataset}; nearest of those it has: {nearest}. Apply with: sandbox apply",
+        "贵单位没有数据集 {dataset} 的许可；已有许可中最接近的是：{nearest}。请用 sandbox apply 提交申请。",
     ),
     "not_your_role": (
         "This needs the role {roles}, which your key does not have.",
@@ -220,6 +220,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{kind} is not a kind of organisation; possible: {kinds}",
         "{kind} 不是单位类别；可选：{kinds}",
     ),
+    "key_exists": ("This key is known already; make another.", "该密钥已登记；请另行生成。"),
     "tenant_unknown": ("There is no organisation {tenant}.", "没有单位 {tenant}。"),
     # --- the database ---
     "database_failed": (

@@ -10,6 +10,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "title_not_found": ("Not found", "未找到"),
     "title_conflict": ("Conflict", "冲突"),
     "title_too_large": ("Too large", "过大"),
+    "title_too_slow": ("Too slow", "过慢"),
     "title_too_many": ("Too many requests", "请求过多"),
     "title_failed": ("Not available", "暂不可用"),
     # --- requests ---
@@ -39,6 +40,38 @@ TEXTS: dict[str, tuple[str, str]] = {
     "route_unknown": ("There is nothing at this address.", "该地址不存在。"),
     "method_unknown": ("This address does not take that method.", "该地址不支持此方法。"),
     "body_too_large": ("The body is over the limit of {limit} bytes.", "请求体超过 {limit} 字节的上限。"),
+    "request_too_slow": (
+        "The request did not arrive within {seconds} seconds. Send it again, in one go.",
+        "请求未在 {seconds} 秒内到齐。请一次性重新发送。",
+    ),
+    "request_timed_out": (
+        "The gateway took more than {seconds} seconds. What became of the request is not known: look, then repeat it.",
+        "网关处理超过 {seconds} 秒，结果未知；重试前请先查询。",
+    ),
+    "gateway_busy": (
+        "The gateway has too many requests under way. Try again in some seconds.",
+        "网关正在处理的请求过多，请数秒后重试。",
+    ),
+    "too_many_under_way": (
+        "You have {limit} requests under way already, your share of the gateway. Wait for some to end.",
+        "您已有 {limit} 个请求在处理，达到份额上限。请等待部分完成。",
+    ),
+    "too_many_requests": (
+        "More than {limit} requests a minute. Wait some seconds, then ask more slowly.",
+        "每分钟请求超过 {limit} 次。请稍候并放慢速度。",
+    ),
+    "proxy_unknown": (
+        "This gateway answers its named proxies alone. Use its public address.",
+        "该网关仅应答指定的代理。请使用其公开地址。",
+    ),
+    "proxy_insecure": (
+        "The request came in clear, so its key may have been seen. Use https, and let the proxy set X-Forwarded-Proto.",
+        "请求以明文到达，密钥可能已泄露。请使用 https，并由代理设置 X-Forwarded-Proto。",
+    ),
+    "traces_failed": (
+        "{file} cannot be written. Correct `traces`, or take it out of the settings.",
+        "无法写入 {file}。请修正或移除设置 `traces`。",
+    ),
     "too_many_queries": (
         "Your organisation has {limit} queries under way already. Wait for some to end.",
         "贵机构已有 {limit} 个查询在处理，请等待部分完成。",
@@ -125,12 +158,28 @@ TEXTS: dict[str, tuple[str, str]] = {
         "连接器 {connector} 的接口版本为 {contract}，本版本需要 {wanted}。请安装匹配的版本。",
     ),
     "serve_insecure": (
-        "Keys would travel in clear to {host}. Listen on 127.0.0.1, or set tls_certificate and tls_key.",
-        "密钥将以明文经 {host} 传输。请监听 127.0.0.1，或设置 tls_certificate 与 tls_key。",
+        "Keys would go in clear to {host}. Listen on 127.0.0.1, or set tls_certificate and tls_key or trusted_proxies.",
+        "密钥将以明文经 {host} 传输。请监听 127.0.0.1，或设置 tls_certificate 与 tls_key 或 trusted_proxies。",
     ),
     "tls_incomplete": (
         "tls_certificate and tls_key belong together; one of them is not set.",
         "tls_certificate 与 tls_key 须同时设置，现缺其一。",
+    ),
+    "tls_file_failed": (
+        "{file} cannot be read. Check its path, its owner and its mode.",
+        "无法读取 {file}。请检查路径、属主与权限。",
+    ),
+    "tls_certificate_malformed": (
+        "{file} is not a certificate chain in PEM form.",
+        "{file} 不是 PEM 格式的证书链。",
+    ),
+    "tls_key_malformed": (
+        "{file} is not a private key in PEM form without a passphrase.",
+        "{file} 不是无口令的 PEM 格式私钥。",
+    ),
+    "tls_mismatched": (
+        "The private key in {key} does not belong to the first certificate in {certificate}.",
+        "{key} 中的私钥与 {certificate} 中的首个证书不匹配。",
     ),
     "port_failed": (
         "{host}:{port} cannot be listened on; perhaps another program does. Choose another with --port.",
@@ -238,8 +287,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "请从同一备份恢复 keys/log.key 与 log.vkey，并对密钥执行 `chmod 600`。",
     ),
     "mend_objects": (
-        "Give the folder to the gateway's user, and see that the disk is mounted for writing.",
-        "请将目录属主设为网关用户，并确认磁盘以可写方式挂载。",
+        "Give a folder to the gateway's user, on a disk mounted for writing; for a bucket, see the s3_ settings.",
+        "若为目录，请将其属主设为网关用户，并确认磁盘以可写方式挂载；若为存储桶，请检查 s3_ 开头的设置。",
     ),
     "mend_disk": ("Free some space, or move the home to a larger disk.", "请释放空间，或将主目录迁至更大的磁盘。"),
     "mend_sources": (
@@ -271,5 +320,5 @@ TEXTS: dict[str, tuple[str, str]] = {
         "See the gateway's log on standard error; restart it if a duty hangs.",
         "请查看网关标准错误中的日志；若任务挂起请重启网关。",
     ),
-    "mend_process": ("Restart the gateway.", "请重启网关。"),
+    "mend_process": ("Restart them.", "请将其重启。"),
 }

@@ -62,6 +62,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The population {population} is not registered. Nearest: {nearest}. Register it with `sandbox population add`.",
         "人群 {population} 尚未登记。最接近的是：{nearest}。请用 `sandbox population add` 登记。",
     ),
+    "identifiers_below_registered": (
+        "{where} is less than the registered {registered}: each of them may come.",
+        "{where} 小于登记数 {registered}；每一个登记对象都可能出现。",
+    ),
     "identifier_option": (
         "{where}: {key} has no meaning for identifiers of the form {kind}.",
         "{where}：{key} 不适用于 {kind} 形式的标识符。",
@@ -183,8 +187,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     # --- ingests ---
     "dataset_exists": (
-        "The dataset {dataset} exists; a new version of it comes with a later release.",
-        "数据集 {dataset} 已存在；其新版本将在后续版本中支持。",
+        "The dataset {dataset} exists; `sandbox dataset update` gives it a new version.",
+        "数据集 {dataset} 已存在；可用 `sandbox dataset update` 生成新版本。",
     ),
     "dataset_unknown": ("There is no dataset {dataset}.", "不存在数据集 {dataset}。"),
     "ingest_under_way": (
@@ -209,8 +213,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "入库因网关内部原因中止；未存储任何内容。运营方可在日志中查明。",
     ),
     "lease_lost": (
-        "Another worker has taken over {ingest}.",
-        "另一个进程已接管 {ingest}。",
+        "Another worker has taken over; this one has stopped, and changed nothing.",
+        "另一个进程已接管；本进程已停止，未作任何更改。",
     ),
     "work_folder_full": ("The disk of the work folder is full.", "工作目录所在磁盘已满。"),
     "work_folder_failed": (
@@ -218,8 +222,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "无法写入工作目录；可运行 `sandbox doctor` 查明。",
     ),
     "parquet_failed": ("A file could not be written; try again.", "文件写入失败；请重试。"),
-    # --- versions ---
-    "version_unknown": ("There is no such version of this dataset.", "不存在该版本。"),
+    "ingest_empty": (
+        "{file} gives {dataset} no row: it has none, or none with a usable identifier and every required value.",
+        "{file} 未给 {dataset} 提供任何记录：文件没有记录，或没有一条记录具有可用标识符和全部必填值。",
+    ),
+    # --- stored versions ---
     "version_manifest_differs": (
         "The manifest of version {version} is not what was stored; nothing is answered from it.",
         "版本 {version} 的清单与存储时不一致；不再据此作答。",

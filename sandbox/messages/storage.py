@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "bucket_missing": (
+        "There is no bucket {bucket} on the S3 server; make it there, or name another in the setting objects.",
+        "S3 服务器上没有存储桶 {bucket}；请创建它，或在设置 objects 中改用其他存储桶。",
+    ),
     "event_malformed": (
         "An entry of the log is not the canonical form of an event; verify the log against an older checkpoint.",
         "日志中有一条记录不是规范格式的事件；请用较早的检查点核验日志。",
@@ -51,6 +55,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The object {key} exists already with other content, and objects are never replaced.",
         "对象 {key} 已存在且内容不同；对象绝不会被替换。",
     ),
+    "object_kept": (
+        "The object {key} is under retention: nobody can remove it before {until}. Try again after that.",
+        "对象 {key} 处于保留期：{until} 之前任何人都无法删除。请在此之后重试。",
+    ),
     "object_key_refused": (
         "An object's key has at most 200 characters: letters, digits, dots, dashes and underscores, parted by slashes.",
         "对象键最多 200 个字符：由字母、数字、点、短横线和下划线组成，以斜杠分隔。",
@@ -60,12 +68,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "对象 {key} 不在存储中；请从备份恢复。",
     ),
     "object_store_failed": (
-        "The object store cannot be used ({reason}); check its folder, its permissions and the disk.",
-        "对象存储无法使用（{reason}）；请检查其目录、权限和磁盘。",
+        "The object store cannot be used ({reason}); check its folder, permissions and disk, or the S3 server.",
+        "对象存储无法使用（{reason}）；请检查其目录、权限和磁盘，或检查 S3 服务器。",
     ),
     "object_store_full": (
         "The object store is full ({reason}); nothing was stored. Make room and try again.",
         "对象存储已满（{reason}）；未存入任何内容。请腾出空间后重试。",
+    ),
+    "object_store_refused": (
+        "The S3 server refuses the credentials ({reason}); renew the files of s3_access_key and s3_secret_key.",
+        "S3 服务器拒绝了凭据（{reason}）；请更新 s3_access_key 与 s3_secret_key 所指的文件。",
     ),
     "object_too_large": (
         "An object is over the 1 PiB that the sealed format can hold; cut it into several.",
@@ -82,6 +94,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     "root_key_mode": (
         "Others than its owner may touch the root key {path} (mode {mode}); run: chmod 600 {path}",
         "根密钥 {path} 可被属主以外的人访问（权限 {mode}）；请执行：chmod 600 {path}",
+    ),
+    "s3_ca_missing": (
+        "The file {path} of the setting s3_ca is not there; put the authority's PEM file in its place.",
+        "设置 s3_ca 所指的文件 {path} 不存在；请放置颁发机构的 PEM 文件。",
+    ),
+    "s3_endpoint_refused": (
+        "The setting s3_endpoint reads {endpoint}, but must read host:port, such as s3.city.cn:443.",
+        "设置 s3_endpoint 的值为 {endpoint}，应为“主机:端口”的形式，例如 s3.city.cn:443。",
+    ),
+    "s3_plain_refused": (
+        "The S3 server {endpoint} is another machine and would be reached without TLS; set s3_secure to true.",
+        "S3 服务器 {endpoint} 位于另一台机器，不能以明文访问；请将 s3_secure 设为 true。",
+    ),
+    "s3_setting_missing": (
+        "The objects lie in a bucket, but the setting {setting} is missing; docs/settings.md tells of it.",
+        "对象存放在存储桶中，但缺少设置 {setting}；说明见 docs/settings.md。",
     ),
     "sealed_open_failed": (
         "Sealed content does not open: it was changed, moved from its place, or sealed under another key.",

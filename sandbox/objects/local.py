@@ -5,18 +5,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from sandbox.crypto.suite import INTL
-from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed, RequestError
+from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed
+from sandbox.objects.keys import checked_key, folder_of
 
-_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
-_LONGEST: Final = 200
 _PIECE: Final = 1 << 20
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNFINISHED: Final = ".unfinished"
@@ -29,10 +28,13 @@ class LocalObjects:
     `root` must exist: a disk that is not mounted is an error, not an empty store.
     """
 
+    locks = False
+    """A folder cannot keep a file against its owner: `keep_until` is only a wish here."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, key: str, data: BinaryIO, *, size: int, sha256: str) -> None:
+    def put(self, key: str, data: BinaryIO, *, size: int, sha256: str, keep_until: str | None = None) -> None:  # noqa: ARG002  # see `locks`
         """Store `size` bytes under `key`, whole or not at all; durable when it returns. Same key, same bytes: no-op.
 
         Raises:
@@ -53,6 +55,25 @@ class LocalObjects:
                 raise Conflict("object_exists", key=key)
             _sync(path.parent)  # the put that stored it may have died between its link and its sync
 
+    def replace(self, key: str, data: bytes) -> None:
+        """Store these bytes under `key`, whole, in place of what was there; durable when it returns.
+
+        Raises:
+            Conflict: `object_exists`, the key is the folder of other keys, or an object is its folder.
+            DependencyFailed: `object_store_full` or `object_store_failed`.
+            RequestError: `object_key_refused`.
+        """
+        path = self._path(key)
+        with _told(), self._unfinished() as (temporary, descriptor):
+            _copy(BytesIO(data), descriptor, size=len(data), sha256=INTL.digest(data).hex())
+            os.fsync(descriptor)
+            try:
+                self._make_folder(path.parent)
+                temporary.rename(path)
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                raise Conflict("object_exists", key=key) from None
+            _sync(path.parent)
+
     def read(self, key: str, start: int, length: int) -> bytes:
         """Exactly `length` bytes from `start`.
 
@@ -68,6 +89,8 @@ class LocalObjects:
             except (FileNotFoundError, NotADirectoryError):
                 raise IntegrityFailed("object_missing", key=key) from None
             try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise IntegrityFailed("object_missing", key=key)
                 return _pread(descriptor, start, length, key)
             finally:
                 os.close(descriptor)
@@ -94,8 +117,7 @@ class LocalObjects:
             DependencyFailed: `object_store_failed`.
             RequestError: `object_key_refused`.
         """
-        folder = prefix.rpartition("/")[0]
-        top = self._path(folder) if folder else self._root
+        top = self._root / folder_of(prefix)
         keys: list[str] = []
         with _told():
             for here, _, names in os.walk(top, onerror=_unless_missing):
@@ -136,9 +158,7 @@ class LocalObjects:
         return swept
 
     def _path(self, key: str) -> Path:
-        if len(key) > _LONGEST or not _KEY.fullmatch(key):
-            raise RequestError("object_key_refused")
-        return self._root / key
+        return self._root / checked_key(key)
 
     @contextmanager
     def _unfinished(self) -> Iterator[tuple[Path, int]]:

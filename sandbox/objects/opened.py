@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import pyarrow.parquet as pq
 
@@ -15,6 +16,9 @@ from sandbox.catalog import SealedFile
 from sandbox.crypto.stream import SegmentReader
 from sandbox.errors import IntegrityFailed
 from sandbox.ports import ObjectStore
+
+_WHOLE: Final = 1 << 20
+"""Sealed bytes up to which an object is fetched whole; beyond, its header, its end and the runs that are needed."""
 
 
 @dataclass(slots=True)
@@ -27,6 +31,7 @@ class _Opened:
     resident: int = 0
     checked: set[tuple[str, int, int]] = field(default_factory=set)
     users: int = 0
+    forgotten: bool = False
 
 
 class OpenedFiles:
@@ -80,6 +85,18 @@ class OpenedFiles:
         with self._lock:
             opened.checked |= asked
 
+    def held(self) -> set[str]:
+        """The versions that there are opened files of."""
+        with self._lock:
+            return {version_of(key) for key in self._files}
+
+    def forget(self, versions: Collection[str]) -> None:
+        """Drop what was opened of these versions: what nobody uses at once, the rest when its last user lets it go."""
+        with self._lock:
+            for key, opened in self._files.items():
+                opened.forgotten |= version_of(key) in versions
+            self._evict()
+
     def close(self) -> None:
         """Forget all that nobody uses."""
         with self._lock:
@@ -107,20 +124,30 @@ class OpenedFiles:
         if not ranges:
             return
 
-        def read(start: int, length: int) -> bytes:
-            return self._objects.read(file.key, start, length)
-
-        reader = SegmentReader(read, sealed_size=file.sealed_size, key=key, aad=aad)
+        reader = SegmentReader(self._reads(file), sealed_size=file.sealed_size, key=key, aad=aad)
         for offset, plain in reader.segments(ranges):
             os.pwrite(opened.fd, plain, offset)
             opened.resident += len(plain)
         opened.loaded.update(columns)
 
+    def _reads(self, file: SealedFile) -> Callable[[int, int], bytes]:
+        """How to read a sealed object: a small one whole and at once, since every request to a store has its price."""
+        if file.sealed_size > _WHOLE:
+            return lambda start, length: self._objects.read(file.key, start, length)
+        whole = self._objects.read(file.key, 0, file.sealed_size)
+        return lambda start, length: whole[start : start + length]
+
     def _evict(self) -> None:
         total = sum(o.resident for o in self._files.values())
-        for name in [n for n, o in self._files.items() if not o.users]:
-            if total <= self._limit:
+        idle = [name for name, opened in self._files.items() if not opened.users]
+        for name in sorted(idle, key=lambda n: not self._files[n].forgotten):
+            if total <= self._limit and not self._files[name].forgotten:
                 return
             opened = self._files.pop(name)
             total -= opened.resident
             os.close(opened.fd)
+
+
+def version_of(key: str) -> str:
+    """The version that an object key `v1/ver_…/…` belongs to."""
+    return key.partition("/")[2].partition("/")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from io import BytesIO
 from typing import Final, Protocol
 
@@ -101,6 +102,17 @@ class Versions:
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
         return loaded
+
+    def held(self) -> set[str]:
+        """The versions that are remembered."""
+        with self._lock:
+            return set(self._known)
+
+    def forget(self, versions: Collection[str]) -> None:
+        """Remember these versions no more."""
+        with self._lock:
+            for version in versions:
+                self._known.pop(version, None)
 
     def table(self, record: VersionRecord) -> pa.Table:
         """All rows of a public table, with values as people write them (decimals, dates), not in grid units.

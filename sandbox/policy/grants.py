@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sandbox.flow import GrantTerms
+from sandbox.names import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +18,9 @@ class Held:
 
 
 def query_context(
-    held: Sequence[Held], *, asked: str | None, purpose: str | None, dataset: str, now: str, action: str = "query"
-) -> Mapping[str, object]:
+    held: Sequence[Held], *, asked: str | None, purpose: str | None, dataset: str, now: str, action: str = "query",
+    dataset_state: str | None = None,
+) -> Mapping[str, object]:  # fmt: skip
     """The context for deciding on a query: the grant asked for, else the only one that fits.
 
     Several that fit are listed as `candidates`. If none fits, the nearest miss is taken, so that the refusal can say
@@ -39,6 +41,8 @@ def query_context(
         "candidates": candidates,
         "purpose": purpose,
         "dataset": dataset,
+        "dataset_state": dataset_state,
+        "nearest": nearest(dataset, {name for grant in held for name in grant.terms.datasets}),
         "action": action,
         "now": now,
     }

@@ -1,4 +1,4 @@
-"""The transition tables of applications, grants and queries: the only moves there are, and whose move each is."""
+"""The transition tables of applications, grants, queries, datasets, versions and removals: the only moves there are."""
 
 from __future__ import annotations
 
@@ -52,3 +52,40 @@ QUERY: Final = Machine(
     ),
 )
 """A query is born charged; whatever ends it, it stays charged (P6.5)."""
+
+DATASET: Final = Machine(
+    name="dataset",
+    start="active",
+    ends=frozenset({"destroyed"}),
+    transitions=(
+        _move("active", "retire", "retired", "steward", "dataset.retire"),
+        _move("active retired", "destroy", "destroying", "committee", "dataset.destroy_confirm"),
+        _move("destroying", "finish", "destroyed", "duty", "dataset.destroy"),
+    ),
+)
+"""Only an active dataset is asked, applied for and updated; in `destroying` its keys are gone and its objects go."""
+
+VERSION: Final = Machine(
+    name="version",
+    start="open",
+    ends=frozenset({"destroyed"}),
+    transitions=(
+        _move("open", "withdraw", "withdrawn", "duty", "version.withdraw"),
+        _move("open withdrawn", "destroy", "destroyed", "committee", "dataset.destroy_confirm"),
+    ),
+)
+"""A correction withdraws the version before it."""
+
+REMOVAL: Final = Machine(
+    name="removal",
+    start="asked",
+    ends=frozenset({"retired", "declined", "destroyed"}),
+    transitions=(
+        _move("asked", "retire", "retired", "steward", "dataset.retire"),
+        _move("asked", "propose", "proposed", "steward", "dataset.destroy_propose"),
+        _move("proposed", "decline", "declined", "committee", "dataset.destroy_decline"),
+        _move("proposed", "confirm", "destroying", "committee", "dataset.destroy_confirm"),
+        _move("destroying", "finish", "destroyed", "duty", "dataset.destroy"),
+    ),
+)
+"""asked is left in the transaction that enters it: a retirement is done at once, a destruction waits for a second."""

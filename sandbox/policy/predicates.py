@@ -33,11 +33,21 @@ def own_tenant(principal: Principal, context: Context) -> Refusal | None:
     return None if _text(context, "tenant") == principal.tenant else Refusal(code="not_yours")
 
 
+def second_person(principal: Principal, context: Context) -> Refusal | None:
+    """Of two persons the second: not the one who proposed it, and of another organisation than the owner's.
+
+    Context: `tenant` (the owner), `proposed_by`.
+    """
+    mine = _text(context, "tenant") == principal.tenant or _text(context, "proposed_by") == principal.id
+    return Refusal(code="removal_own_side") if mine else None
+
+
 def granted(principal: Principal, context: Context) -> Refusal | None:
     """A grant of the principal's own organisation covers the dataset, the action and the purpose, and is in force now.
 
     Context: `grant` (GrantTerms or None) with `grant_state`, `dataset`, `action`, `purpose` (None: the grant's own),
-    `now`; `candidates` (ids) when several grants would do. `sandbox.policy.grants.query_context` makes it.
+    `now`; `candidates` (ids) when several grants would do; `nearest`, of the datasets that the company may read, to the
+    one that none names; `dataset_state`. `sandbox.policy.grants.query_context` makes it.
     """
     terms = context["grant"]
     if terms is None:
@@ -45,15 +55,17 @@ def granted(principal: Principal, context: Context) -> Refusal | None:
     if not isinstance(terms, GrantTerms):
         raise TypeError("grant")
     if terms.tenant != principal.tenant:  # another company's grant: not even told that there is one
-        return _none_chosen({"dataset": context["dataset"]})
-    return _covers(terms, context) or _in_force(terms, context)
+        return _none_chosen({name: context.get(name) for name in ("dataset", "nearest")})
+    return _covers(terms, context) or _in_force(terms, context) or _in_use(context)
 
 
 def _none_chosen(context: Context) -> Refusal:
     candidates = context.get("candidates") or ()
     if isinstance(candidates, tuple) and len(candidates) > 1:
         return Refusal(code="grant_ambiguous", params={"grants": sorted(map(str, candidates))})
-    return Refusal(code="no_grant", params={"dataset": _text(context, "dataset")})
+    near = context.get("nearest")
+    nearest = near if isinstance(near, str) else None
+    return Refusal(code="no_grant", params={"dataset": _text(context, "dataset"), "nearest": nearest})
 
 
 def _covers(terms: GrantTerms, context: Context) -> Refusal | None:
@@ -84,6 +96,18 @@ def _in_force(terms: GrantTerms, context: Context) -> Refusal | None:
     return None
 
 
+def _in_use(context: Context) -> Refusal | None:
+    """Said to who may read the dataset alone: to others, not even that there is one."""
+    dataset = _text(context, "dataset")
+    match context.get("dataset_state"):
+        case "retired":
+            return Refusal(code="dataset_retired", params={"dataset": dataset})
+        case "destroying" | "destroyed":
+            return Refusal(code="dataset_destroyed", params={"dataset": dataset})
+        case _:
+            return None
+
+
 def _text(context: Context, name: str) -> str:
     value = context[name]
     if not isinstance(value, str):
@@ -91,5 +115,7 @@ def _text(context: Context, name: str) -> str:
     return value
 
 
-PREDICATES: Final[Mapping[str, Predicate]] = {"always": always, "own_tenant": own_tenant, "granted": granted}
+PREDICATES: Final[Mapping[str, Predicate]] = {
+    "always": always, "own_tenant": own_tenant, "second_person": second_person, "granted": granted,
+}  # fmt: skip
 """The only words a rule's `when` may hold."""

@@ -77,6 +77,7 @@ class DatasetFacts:
     owner: str
     consent: bool
     population: str | None
+    state: str = "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+from datetime import timedelta
 from typing import Any
 
+from sandbox.clock import parse_rfc3339, rfc3339
 from sandbox.errors import Conflict, Denied, DependencyFailed, NotFound, RequestError, SandboxError
-from sandbox.flow import Charged, GrantTerms, Parsed, Permitted, Priced, Principal, Request
+from sandbox.flow import Charged, GrantTerms, Parsed, Permitted, Priced, Principal, Request, Stored
 from sandbox.ids import new_id
 from sandbox.policy.grants import query_context
 from sandbox.privacy import accounting
-from sandbox.query import canonical, render
+from sandbox.query import canonical, ends, render
+from sandbox.query.forget import forget_destroyed
 from sandbox.query.kernel import compute
-from sandbox.query.paid import charged_of, priced_again, request_form, settle, settle_stored, stored_values
+from sandbox.query.paid import charged_of, priced_again, request_form, store, stored_before, stored_values
 from sandbox.query.parse import parse
-from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
+from sandbox.query.parts import LEASE_SECONDS, SETTLE_SECONDS, Parts, Pending, step
 from sandbox.query.plan import Known
 from sandbox.query.plan import plan as make_plan
 from sandbox.query.price import Purse
 from sandbox.query.price import price as make_price
 from sandbox.query.release import noise
-from sandbox.store import committee, datasets, ledger, queries
+from sandbox.store import committee, datasets, ledger, queries, versions
 from sandbox.store.queries import QueryRecord
 
-__all__ = [
-    "Parts", "Pending", "charge", "conclude", "decide", "explain", "finish", "read", "resume", "settle", "submit",
-]  # fmt: skip
-
-_log = logging.getLogger("sandbox.query")
+__all__ = ["Parts", "Pending", "charge", "conclude", "decide", "explain", "finish", "read", "submit"]
 
 
 def _priced(parts: Parts, request: Request) -> Priced:
@@ -65,28 +63,32 @@ def submit(parts: Parts, request: Request) -> Pending:
         if earlier is None:
             raise
         return earlier
-    leaves = leaves_at(charged.charged_at, charged.priced.rung, charged.attempt)
-    return Pending(query_id=charged.query_id, leaves_at=leaves, clock=parts.clock, charged=charged)
+    return ends.pending_of(parts, charged)
 
 
 def finish(parts: Parts, pending: Pending) -> None:
-    """Compute, noise, settle. Whatever happens here shows at the rung and not before, so it raises nothing (P7.1)."""
-    if pending.charged is not None:
-        _finish(parts, pending.charged)
+    """Compute, noise, store sealed. What becomes of it is written at the rung by `end`, so it raises nothing (P7.1)."""
+    if pending.charged is None:
+        return
+    try:
+        stored, failure = _computed(parts, pending.charged), None
+    except Exception as error:  # noqa: BLE001 - whatever happens after the charge has one outcome and one text (P7.1)
+        stored, failure = None, error.code if isinstance(error, SandboxError) else type(error).__name__
+    with pending.outcome.lock:
+        pending.outcome.stored, pending.outcome.failure = stored, failure
+        late = pending.outcome.ended
+    if late:
+        ends.withdraw(parts, pending.query_id)
 
 
 def conclude(parts: Parts, principal: Principal, pending: Pending) -> dict[str, Any]:
-    """At the rung: the answer, or else the one text that says there is none; a late one is an overrun from now on.
+    """At the rung: the answer, or else the one text that says there is none.
 
     Raises:
         DependencyFailed: `query_no_answer`.
         NotFound, Conflict, IntegrityFailed: as `read`.
     """
-    if pending.charged is not None:
-        with parts.sessions.reading() as session:
-            record = queries.get(session, pending.query_id)
-        if record is not None and record.state == "charged" and record.attempt == pending.charged.attempt:
-            _end(parts, pending.charged, DependencyFailed("query_overrun"))
+    ends.end(parts, pending)
     return read(parts, principal, pending.query_id)
 
 
@@ -96,19 +98,18 @@ def explain(parts: Parts, request: Request) -> dict[str, Any]:
     return render.explanation(priced, _purse(parts, priced.plan.permitted.grant))
 
 
-def _finish(parts: Parts, charged: Charged) -> None:
+def _computed(parts: Parts, charged: Charged) -> Stored:
     """The part of the flow that a resume takes up again."""
-    try:
-        with step(parts, "compute"):
-            exact = compute(charged, parts.bench)
-        with step(parts, "noise"):
-            noisy = noise(exact)
-        with step(parts, "settle"):
-            settle(parts, noisy)
-        # A conversion takes two milliseconds and is remembered: during the hold it costs nobody anything.
-        render.spent_and_left(charged.priced.cost, charged.receipt)
-    except Exception as error:  # noqa: BLE001 - whatever happens after the charge has one outcome and one text (P7.1)
-        _end(parts, charged, error)
+    if charged.attempt > 1 and (stored := stored_before(parts, charged)) is not None:
+        return stored
+    with step(parts, "compute"):
+        exact = compute(charged, parts.bench)
+    with step(parts, "noise"):
+        noisy = noise(exact)
+    stored = store(parts, noisy)
+    # A conversion takes two milliseconds and is remembered: during the hold it costs nobody anything.
+    render.spent_and_left(charged.priced.cost, charged.receipt)
+    return stored
 
 
 # --- before the charge ----------------------------------------------------------------------------------------------
@@ -124,7 +125,8 @@ def _earlier(parts: Parts, request: Request) -> Pending | None:
         return None
     if used[0] != request.digest:
         raise Conflict("idempotency_key_reused", key=request.idempotency_key)
-    return Pending(query_id=record.id, leaves_at=_leaves_at(record), clock=parts.clock)
+    after = rfc3339(parse_rfc3339(ends.leaves_of(record)) + timedelta(seconds=SETTLE_SECONDS))
+    return Pending(query_id=record.id, leaves_at=after, clock=parts.clock)
 
 
 def decide(parts: Parts, parsed: Parsed) -> Permitted:
@@ -136,16 +138,18 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
     request = parsed.request
     with parts.sessions.reading() as session:
         held = committee.held(session, request.principal.tenant)
+        state = datasets.state_of(session, parsed.dataset)
     context = query_context(
-        held, asked=request.grant, purpose=request.purpose, dataset=parsed.dataset, now=parts.clock.text()
-    )
+        held, asked=request.grant, purpose=request.purpose, dataset=parsed.dataset, now=parts.clock.text(),
+        dataset_state=state,
+    )  # fmt: skip
     decision = parts.policy.decide(request.principal, "query", "ask", context)
     if decision.reason == "no_grant":
         _refuse_public(parts, parsed)
     decision.require()
     grant = context["grant"]
     if not isinstance(grant, GrantTerms):
-        raise Denied("no_grant", dataset=parsed.dataset)
+        raise Denied("no_grant", dataset=parsed.dataset, nearest=None)
     return Permitted(parsed=parsed, grant=grant, rule=decision.rule)
 
 
@@ -162,8 +166,9 @@ def _known(parts: Parts, parsed: Parsed) -> Known:
         dataset_id, population_id = datasets.lineage(session, parsed.dataset)
         if population_id is None:
             raise RequestError("dataset_public", dataset=parsed.dataset, position=parsed.tree.table_at)
-        version = datasets.newest_version(session, dataset_id)
+        version = versions.asked(session, dataset_id, parsed.request.version)
         population = datasets.population_by_id(session, population_id)
+        forget_destroyed(session, parts.versions, parts.bench.opened)
     spec, opened = parts.versions.open(version, population)
     return Known(
         spec=spec,
@@ -226,48 +231,9 @@ def charge(parts: Parts, priced: Priced) -> Charged:
 # --- after the charge -----------------------------------------------------------------------------------------------
 
 
-def _end(parts: Parts, charged: Charged, error: Exception) -> None:
-    """Log the end of a query without an answer; it stays charged. Of the failure only a code or a class is kept."""
-    code = error.code if isinstance(error, SandboxError) else type(error).__name__
-    _log.error("query %s ended without an answer: %s", charged.query_id, code)
-    if code == "query_already_settled":
-        return
-    try:
-        with parts.sessions.begin() as session:
-            if code == "query_overrun":
-                queries.overrun(session, parts.clock, charged.query_id, charged.attempt)
-            else:
-                queries.fail(session, parts.clock, charged.query_id, charged.attempt, "query_no_answer")
-    except SandboxError as failure:
-        # Ended by the other side of the rung meanwhile, or the database is away: the lease will run out.
-        _log.error("query %s: its end could not be written: %s", charged.query_id, failure.code)
-
-
-def resume(parts: Parts) -> bool:
-    """Duty: take over one charged query whose worker is gone; True if there was one."""
-    with parts.sessions.reading() as session:
-        if not queries.abandoned(session, parts.clock):
-            return False
-    with parts.sessions.begin() as session:
-        record = queries.take_over(session, parts.clock, parts.worker_id, LEASE_SECONDS)
-    if record is None:
-        return False
-    charged = charged_of(priced_again(parts, record), record)
-    try:
-        if not settle_stored(parts, charged):
-            _finish(parts, charged)
-    except SandboxError as error:
-        _log.error("query %s could not be resumed: %s", record.id, error.code)
-    return True
-
-
-def _leaves_at(record: QueryRecord) -> str:
-    return leaves_at(record.charged_at, record.rung_ms / 1000, record.attempt)
-
-
 def shown_state(parts: Parts, record: QueryRecord) -> str:
     """The state as its company may see it: whatever became of a query, it shows at its rung and not before (P7.1)."""
-    return record.state if parts.clock.text() >= _leaves_at(record) else "charged"
+    return record.state if parts.clock.text() >= ends.leaves_of(record) else "charged"
 
 
 def read(parts: Parts, principal: Principal, query_id: str) -> dict[str, Any]:

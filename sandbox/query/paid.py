@@ -11,19 +11,18 @@ import numpy as np
 from sandbox import crash
 from sandbox.crypto.suite import INTL
 from sandbox.errors import DependencyFailed, IntegrityFailed, NotFound
-from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request
+from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
 from sandbox.query import canonical
 from sandbox.query.parts import Parts, leaves_at
-from sandbox.store import committee, datasets, queries
+from sandbox.store import committee, datasets, queries, versions
 from sandbox.store.queries import QueryRecord
 
 
-def settle(parts: Parts, noisy: Noisy) -> None:
-    """Store the noisy numbers sealed, then say, once, that they are there.
+def store(parts: Parts, noisy: Noisy) -> Stored:
+    """Store the noisy numbers sealed. Nobody is told before the rung.
 
     Raises:
         DependencyFailed: `query_overrun`, the rung has passed: nothing is stored and nothing leaves.
-        Conflict: another attempt has ended the query.
     """
     charged = noisy.charged
     if parts.clock.text() > leaves_at(charged.charged_at, charged.priced.rung, charged.attempt):
@@ -33,23 +32,33 @@ def settle(parts: Parts, noisy: Noisy) -> None:
     sha256 = INTL.digest(sealed).hex()
     parts.objects.put(_name(charged.query_id), io.BytesIO(sealed), size=len(sealed), sha256=sha256)
     crash.point("stored")
-    _say_settled(parts, charged, sha256)
+    return Stored(charged=charged, sha256=sha256)
 
 
-def settle_stored(parts: Parts, charged: Charged) -> bool:
-    """Settle with what an earlier attempt has stored, so that no second noise is drawn (P6.2); False if it had not."""
+def stored_before(parts: Parts, charged: Charged) -> Stored | None:
+    """What an earlier attempt has stored, so that no second noise is drawn (P6.2); None if it had not."""
     size = parts.objects.size(_name(charged.query_id))
     if size is None:
-        return False
-    _say_settled(parts, charged, INTL.digest(parts.objects.read(_name(charged.query_id), 0, size)).hex())
-    return True
+        return None
+    sha256 = INTL.digest(parts.objects.read(_name(charged.query_id), 0, size)).hex()
+    return Stored(charged=charged, sha256=sha256)
 
 
-def _say_settled(parts: Parts, charged: Charged, sha256: str) -> None:
+def discard(parts: Parts, query_id: str) -> None:
+    """Delete what was stored for a query that ended without an answer."""
+    parts.objects.delete(_name(query_id))
+
+
+def settle(parts: Parts, stored: Stored) -> None:
+    """Say, once, that the answer is there.
+
+    Raises:
+        Conflict: another attempt has ended the query.
+    """
     with parts.sessions.begin() as session:
         queries.settle(
-            session, parts.clock, charged.query_id, charged.attempt, answer_object=_name(charged.query_id),
-            answer_sha256=sha256,
+            session, parts.clock, stored.charged.query_id, stored.charged.attempt,
+            answer_object=_name(stored.charged.query_id), answer_sha256=stored.sha256,
         )  # fmt: skip
 
 
@@ -100,6 +109,7 @@ def request_form(request: Request) -> dict[str, Any]:
         "epsilon": None if request.epsilon is None else str(request.epsilon),
         "within": None if request.within is None else request.within.hex(),
         "rows": request.rows,
+        "version": request.version,
     }
 
 
@@ -113,6 +123,7 @@ def _request(record: QueryRecord) -> Request:
         epsilon=None if asked["epsilon"] is None else int(asked["epsilon"]),
         within=None if asked["within"] is None else float.fromhex(asked["within"]),
         rows=asked["rows"],
+        version=asked.get("version"),
         idempotency_key=None,
         digest="",
     )
@@ -130,9 +141,11 @@ def priced_again(parts: Parts, record: QueryRecord) -> Priced:
         grant = committee.get_grant(session, record.grant)
         version = datasets.version_by_id(session, record.version)
         population = datasets.population_by_id(session, record.population)
+        # Of a destroyed version nothing is computed any more; what was answered is told by what was declared of it.
+        lost = versions.remembered(session, version) if version.state == "destroyed" else None
     if grant is None:
         raise NotFound("answer_unknown")
-    spec, opened = parts.versions.open(version, population)
+    spec, opened = lost or parts.versions.open(version, population)
     parsed = Parsed(request=_request(record), dataset=spec.name, tree=None)
     return canonical.priced_from(
         form,

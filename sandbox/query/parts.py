@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 from sandbox import crash
 from sandbox.clock import Clock, parse_rfc3339, rfc3339
-from sandbox.flow import Charged
+from sandbox.flow import Charged, Stored
 from sandbox.objects.versions import Versions
 from sandbox.policy.decisions import Policy
 from sandbox.ports import ObjectStore
@@ -22,10 +23,16 @@ from sandbox.store.sessions import Sessions
 LEASE_SECONDS: Final = 15.0
 """How long after its rung a charged query may be silent before another worker takes it over."""
 
+SETTLE_SECONDS: Final = 0.25
+"""How long after the rung a repeated question looks for what the first one has written at the rung."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Everything a question passes by. `trace(step, seconds)` is told of every step of STEPS as it ends."""
+    """Everything a question passes by.
+
+    Of every step of STEPS, `trace(step, seconds)` is told as it ends, `broke(step, seconds, error)` if by an error.
+    """
 
     sessions: Sessions
     clock: Clock
@@ -36,15 +43,31 @@ class Parts:
     model: CostModel
     worker_id: str
     trace: Callable[[str, float], None] = lambda _step, _seconds: None
+    broke: Callable[[str, float, Exception], None] = lambda _step, _seconds, _error: None
 
 
 @contextmanager
 def step(parts: Parts, name: str) -> Iterator[None]:
     """One step of STEPS: timed, and a kill point after it."""
     start = time.perf_counter()
-    yield
+    try:
+        yield
+    except Exception as error:
+        parts.broke(name, time.perf_counter() - start, error)
+        raise
     parts.trace(name, time.perf_counter() - start)
     crash.point(name)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of computing, kept in memory until the rung: the sealed answer, or why there is none."""
+
+    stored: Stored | None = None
+    failure: str | None = None
+    ended: bool = False
+    """The end has been written: what comes now comes too late."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +79,7 @@ class Pending:
     clock: Clock
     charged: Charged | None = None
     """What `finish` computes; None for a question that was paid for before."""
+    outcome: Outcome = field(default_factory=Outcome)
 
     def leaves_in(self) -> float:
         """Seconds until the rung; 0 once it is reached."""

@@ -1,8 +1,8 @@
-"""Shapes of populations, datasets and ingests."""
+"""Shapes of populations, datasets with their versions and removals, and ingests."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -53,8 +53,54 @@ class Column(Wire):
     provenance: dict[str, Provenance]
 
 
+class UpdateAsk(Document):
+    """A manifest for a dataset's next version; `mode` says what becomes of the rows before."""
+
+    mode: Literal["append", "replace", "correct"]
+    reason: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Checked(Wire):
+    """What a manifest would make if it were sent: nothing was read, nothing was queued."""
+
+    dataset: str
+    version: int
+    changed: list[str]
+
+
+class ReasonAsk(Wire):
+    """A step that must say why."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Version(Wire):
+    """A version of a dataset: `kind` says how it came to be, `state` whether it may be asked (`open`)."""
+
+    id: str
+    number: int
+    kind: str
+    state: str
+    created_at: str
+
+
+class Removal(Wire):
+    """A retirement or a destruction of a dataset. `certificate` is a note signed by the log's key, once all is gone."""
+
+    id: str
+    dataset: str
+    name: str
+    tenant: str
+    proposed_by: str
+    decided_by: str | None
+    state: str
+    reason: str
+    certificate: str | None
+    created_at: str
+
+
 class DatasetSummary(Wire):
-    """A dataset in the list."""
+    """A dataset in the list; `version` is the newest that may be asked, `state` whether it is in use (`active`)."""
 
     id: str
     name: str
@@ -63,6 +109,7 @@ class DatasetSummary(Wire):
     population: str | None
     public: bool
     version: int | None
+    state: str
 
 
 class Dataset(DatasetSummary):
@@ -97,4 +144,6 @@ class Ingest(Wire):
     error: dict[str, Any] | None
     report: dict[str, Any] | None
     rows_max: int
+    kind: str
+    reason: str
     created_at: str

@@ -22,6 +22,7 @@ class QueryAsk(Wire):
     preset: Preset | None = None
     within: Error | None = None
     rows: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     explain: bool = False
 
     @model_validator(mode="after")
@@ -63,6 +64,27 @@ class Answer(BaseModel):
     event: str
     facts: list[dict[str, Any]]
     promise: Both
+
+
+class Explanation(BaseModel):
+    """What a question would compute and cost: plan, outputs with expected errors, price, rung; no data was touched."""
+
+    dataset: str
+    version: int
+    grant: str
+    rule: str
+    plan: dict[str, Any]
+    outputs: list[dict[str, Any]]
+    groups: int
+    price: dict[str, str]
+    epsilon: str | None
+    affordable: bool
+    left_before: dict[str, str]
+    left_after: dict[str, str] | None
+    rung: float
+    facts: list[dict[str, Any]]
+    bounds: dict[str, Any]
+    text: Both
 
 
 class QuerySummary(Wire):

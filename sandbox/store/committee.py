@@ -27,7 +27,12 @@ def dataset_facts(session: Session, names: Sequence[str]) -> dict[str, DatasetFa
     rows = session.scalars(select(t.DatasetRow).where(t.DatasetRow.name.in_(names)))
     return {
         row.name: DatasetFacts(
-            id=row.id, name=row.name, owner=row.tenant, consent=bool(row.spec["consent"]), population=row.population
+            id=row.id,
+            name=row.name,
+            owner=row.tenant,
+            consent=bool(row.spec["consent"]),
+            population=row.population,
+            state=row.state,
         )
         for row in rows
     }
@@ -74,7 +79,7 @@ def add_vote(
 
     The event is of the voter's organisation, as the voice is.
     """
-    row = session.get_one(t.ApplicationRow, application)
+    row = session.get_one(t.ApplicationRow, application, populate_existing=True, with_for_update=True)
     row.state = move.target
     vote = t.VoteRow(
         application=application, round=round_, principal=actor.id, tenant=actor.tenant, approve=approve, reason=reason,
@@ -166,11 +171,15 @@ def move_grant(
 ) -> Grant:
     """Make a move of the table `GRANT`, with its event.
 
+    Its cap is locked first, as every charge under it does: what is charged after this sees the move. Who moves several
+    calls `lock_active` before.
+
     Raises:
         NotFound: `grant_unknown`.
         Conflict: `transition_refused`.
     """
-    row = session.get(t.GrantRow, grant, populate_existing=True)
+    _lock_caps(session, [grant])
+    row = session.get(t.GrantRow, grant, populate_existing=True, with_for_update=True)
     if row is None:
         raise NotFound("grant_unknown", grant=grant)
     move = GRANT.step(row.state, action)
@@ -181,6 +190,20 @@ def move_grant(
         tenant=row.tenant, records=[row],
     )  # fmt: skip
     return _grant(row)
+
+
+def lock_active(session: Session, grants: Sequence[Grant]) -> list[Grant]:
+    """Lock these grants with their caps, in order; gives those that still are active, as they are now."""
+    ids = sorted(grant.id for grant in grants)
+    _lock_caps(session, ids)
+    active = (t.GrantRow.id.in_(ids)) & (t.GrantRow.state == "active")
+    query = select(t.GrantRow).where(active).order_by(t.GrantRow.id).with_for_update()
+    return [_grant(row) for row in session.scalars(query.execution_options(populate_existing=True))]
+
+
+def _lock_caps(session: Session, grants: Sequence[str]) -> None:
+    mine = (t.CapRow.scope == "grant") & t.CapRow.subject.in_(grants)
+    session.execute(select(t.CapRow.subject).where(mine).order_by(t.CapRow.subject).with_for_update()).all()
 
 
 def get_grant(session: Session, grant: str) -> Grant | None:

@@ -14,6 +14,7 @@ from sandbox.errors import Conflict, NotFound
 from sandbox.flow import Principal
 from sandbox.store import log
 from sandbox.store import tables as t
+from sandbox.store.writing import insert_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class StoredDataset:
     spec: DatasetSpec
     bits: int
     created_at: str
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,8 @@ class StoredVersion:
     manifest_object: str
     manifest_sha256: str
     created_at: str
+    kind: str
+    state: str
 
 
 # --- populations ------------------------------------------------------------------------------------------------------
@@ -73,13 +77,12 @@ def add_population(
     Raises:
         Conflict: `population_exists`.
     """
-    if session.scalar(select(t.PopulationRow.id).where(t.PopulationRow.name == population.name)) is not None:
-        raise Conflict("population_exists", population=population.name)
     row = t.PopulationRow(
         id=id, tenant=actor.tenant, name=population.name, spec=plain(population), suite=suite,
         wrapped_key=wrapped_key, created_at=clock.text(),
     )  # fmt: skip
-    session.add(row)
+    if not insert_new(session, row):
+        raise Conflict("population_exists", population=population.name)
     log.append(
         session, clock, "population.add", actor=actor, subject=id, details={"population": id}, records=[row]
     )
@@ -129,7 +132,7 @@ def _population(row: t.PopulationRow) -> StoredPopulation:
 def find(session: Session, name: str) -> StoredDataset | None:
     """The dataset of that name, or None."""
     row = session.scalar(select(t.DatasetRow).where(t.DatasetRow.name == name))
-    return None if row is None else _dataset(row)
+    return None if row is None else dataset_of(row)
 
 
 def dataset(session: Session, name: str) -> StoredDataset:
@@ -156,6 +159,11 @@ def lineage(session: Session, name: str) -> tuple[str, str | None]:
     return found[0], found[1]
 
 
+def state_of(session: Session, name: str) -> str | None:
+    """Whether the dataset of that name is in use (`DATASET`); None if there is none."""
+    return session.scalar(select(t.DatasetRow.state).where(t.DatasetRow.name == name))
+
+
 def dataset_exists(session: Session, name: str) -> bool:
     """Whether a dataset of that name is committed."""
     return session.scalar(select(t.DatasetRow.id).where(t.DatasetRow.name == name)) is not None
@@ -169,7 +177,7 @@ def dataset_names(session: Session) -> list[str]:
 def datasets(session: Session, after: str = "", limit: int = 100) -> list[StoredDataset]:
     """A page of datasets, by name after a name."""
     query = select(t.DatasetRow).where(t.DatasetRow.name > after).order_by(t.DatasetRow.name).limit(limit)
-    return [_dataset(row) for row in session.scalars(query)]
+    return [dataset_of(row) for row in session.scalars(query)]
 
 
 def add_dataset(
@@ -188,21 +196,21 @@ def add_dataset(
     Raises:
         Conflict: `dataset_exists`.
     """
-    if dataset_exists(session, spec.name):
-        raise Conflict("dataset_exists", dataset=spec.name)
     row = t.DatasetRow(
         id=id, tenant=tenant, name=spec.name, population=population_id, spec=plain(spec), bits=bits,
-        created_at=clock.text(),
+        created_at=clock.text(), state="active",
     )  # fmt: skip
-    session.add(row)
+    if not insert_new(session, row):
+        raise Conflict("dataset_exists", dataset=spec.name)
     details = {"dataset": id, "population": population_id}
     log.append(session, clock, "dataset.add", actor=actor, subject=id, details=details, tenant=tenant, records=[row])
 
 
-def _dataset(row: t.DatasetRow) -> StoredDataset:
+def dataset_of(row: t.DatasetRow) -> StoredDataset:
+    """The dataset that a row tells of."""
     return StoredDataset(
         id=row.id, tenant=row.tenant, population=row.population, spec=restored(DatasetSpec, row.spec), bits=row.bits,
-        created_at=row.created_at,
+        created_at=row.created_at, state=row.state,
     )  # fmt: skip
 
 
@@ -210,20 +218,21 @@ def _dataset(row: t.DatasetRow) -> StoredDataset:
 
 
 def add_version(
-    session: Session, clock: Clock, *, tenant: str, version: Version, manifest_object: str, manifest_sha256: str
-) -> t.VersionRow:
+    session: Session, clock: Clock, *, tenant: str, version: Version, manifest_object: str, manifest_sha256: str,
+    kind: str = "add",
+) -> t.VersionRow:  # fmt: skip
     """Write a version's row; the caller logs it with the event of its own."""
     row = t.VersionRow(
         id=version.id, dataset=version.dataset_id, tenant=tenant, number=version.number, suite=version.suite,
         wrapped_key=version.wrapped_key, manifest_object=manifest_object, manifest_sha256=manifest_sha256,
-        created_at=clock.text(),
+        created_at=clock.text(), kind=kind, state="open",
     )  # fmt: skip
     session.add(row)
     return row
 
 
 def newest_version(session: Session, dataset_id: str) -> StoredVersion:
-    """A dataset's newest version.
+    """A dataset's newest version, in whatever state.
 
     Raises:
         NotFound: `version_unknown`.
@@ -231,8 +240,8 @@ def newest_version(session: Session, dataset_id: str) -> StoredVersion:
     query = select(t.VersionRow).where(t.VersionRow.dataset == dataset_id).order_by(t.VersionRow.number.desc()).limit(1)
     row = session.scalar(query)
     if row is None:
-        raise NotFound("version_unknown", dataset=dataset_id)
-    return _version(row)
+        raise NotFound("version_unknown", version=None, open=[])
+    return version_of(row)
 
 
 def version_by_id(session: Session, version_id: str) -> StoredVersion:
@@ -243,8 +252,8 @@ def version_by_id(session: Session, version_id: str) -> StoredVersion:
     """
     row = session.get(t.VersionRow, version_id)
     if row is None:
-        raise NotFound("version_unknown", version=version_id)
-    return _version(row)
+        raise NotFound("version_unknown", version=version_id, open=[])
+    return version_of(row)
 
 
 def next_number(session: Session, dataset_id: str) -> int:
@@ -261,9 +270,10 @@ def known_versions(session: Session, ids: Sequence[str]) -> set[str]:
     return found
 
 
-def _version(row: t.VersionRow) -> StoredVersion:
+def version_of(row: t.VersionRow) -> StoredVersion:
+    """The version that a row tells of."""
     return StoredVersion(
         id=row.id, dataset=row.dataset, tenant=row.tenant, number=row.number, suite=row.suite,
         wrapped_key=row.wrapped_key, manifest_object=row.manifest_object, manifest_sha256=row.manifest_sha256,
-        created_at=row.created_at,
+        created_at=row.created_at, kind=row.kind, state=row.state,
     )  # fmt: skip

@@ -17,6 +17,8 @@ from sandbox.ids import new_id
 from sandbox.machine import Machine
 from sandbox.store import log
 from sandbox.store import tables as t
+from sandbox.store.sessions import WRITES
+from sandbox.store.writing import insert_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,38 +42,42 @@ class Ingest:
     report: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
     created_at: str
+    kind: str
+    reason: str
 
 
 def submit(
-    session: Session, clock: Clock, actor: Principal, *, machine: Machine, spec: DatasetSpec, manifest: str, sha256: str
-) -> Ingest:
-    """Queue an ingest, with the event `ingest.submit`; `sha256` is the manifest text's.
+    session: Session, clock: Clock, actor: Principal, *, machine: Machine, spec: DatasetSpec, manifest: str,
+    sha256: str, kind: str = "add", reason: str = "",
+) -> Ingest:  # fmt: skip
+    """Queue an ingest, with the event `ingest.submit`; `sha256` is the manifest text's, `kind` what it makes of it.
 
     Raises:
         Conflict: `ingest_under_way`, another one for the name has not ended.
     """
-    waiting = select(t.IngestRow.id).where(
-        t.IngestRow.dataset == spec.name, t.IngestRow.state.not_in(sorted(machine.ends))
-    )
-    under_way = session.scalar(waiting.limit(1))
-    if under_way is not None:
-        raise Conflict("ingest_under_way", dataset=spec.name, ingest=under_way)
     row = t.IngestRow(
         id=new_id("ing"), tenant=actor.tenant, dataset=spec.name, principal=actor.id, manifest=manifest,
         spec=plain(spec), version=None, state=machine.start, attempt=0, lease_owner=None, lease_until=None,
-        progress={}, report=None, error=None, created_at=clock.text(),
+        progress={}, report=None, error=None, created_at=clock.text(), kind=kind, reason=reason,
     )  # fmt: skip
-    session.add(row)
-    log.append(
-        session, clock, "ingest.submit", actor=actor, subject=row.id, details={"ingest": row.id, "manifest": sha256}
-    )
+    if not insert_new(session, row):  # the index `uq_ingests_under_way` lets one in
+        waiting = (t.IngestRow.dataset == spec.name) & t.IngestRow.state.not_in(sorted(machine.ends))
+        under_way = session.scalar(select(t.IngestRow.id).where(waiting).limit(1))
+        raise Conflict("ingest_under_way", dataset=spec.name, ingest=under_way)
+    details = {"ingest": row.id, "manifest": sha256} | ({} if kind == "add" else {"kind": kind})
+    log.append(session, clock, "ingest.submit", actor=actor, subject=row.id, details=details)
     return _ingest(row)
 
 
 def due(session: Session, now: str) -> Ingest | None:
-    """The oldest ingest that waits, or whose worker's lease has run out."""
+    """The oldest ingest that waits, or whose worker's lease has run out.
+
+    A session that writes holds it for its `take`; one that another is just taking is passed over.
+    """
     expired = and_(t.IngestRow.state == "running", t.IngestRow.lease_until < now)
     query = select(t.IngestRow).where(or_(t.IngestRow.state == "queued", expired)).order_by(t.IngestRow.id).limit(1)
+    if session.info.get(WRITES):
+        query = query.with_for_update(skip_locked=True).execution_options(populate_existing=True)
     row = session.scalar(query)
     return None if row is None else _ingest(row)
 
@@ -82,12 +88,13 @@ def take(
     """Begin the next attempt, with the event `ingest.start`. In the session that found it `due`.
 
     Raises:
-        Conflict: `transition_refused`.
+        Conflict: `transition_refused`; `lease_lost`, another has taken it.
     """
     move = machine.step(ingest.state, "claim" if ingest.state == machine.start else "take_over")
+    until = clock.text(plus_seconds=lease_seconds)
+    values = {"state": move.target, "attempt": ingest.attempt + 1, "version": version, "progress": {}}
+    _update_held(session, ingest, {**values, "lease_owner": owner, "lease_until": until})
     row = _row(session, ingest.id)
-    row.state, row.attempt, row.version = move.target, row.attempt + 1, version
-    row.lease_owner, row.lease_until, row.progress = owner, clock.text(plus_seconds=lease_seconds), {}
     _tell(session, clock, row, str(move.event), {"attempt": row.attempt})
     return _ingest(row)
 
@@ -151,13 +158,17 @@ def of_tenant(session: Session, tenant: str | None, after: str = "", limit: int 
 
 
 def units_of(session: Session, population: str, owner: str) -> int:
-    """Units that an owner's committed datasets of a population have, those in several of them counted several times.
+    """Units that an owner's committed ingests brought into a population, those in several datasets counted each time.
+
+    Whoever is about to add to them comes one at a time: the population is locked until this transaction ends.
 
     Privacy: depends on the data; only the ingest itself looks at it, to keep to N_ids (P2.2).
     """
+    if session.info.get(WRITES):
+        session.execute(select(t.PopulationRow.id).where(t.PopulationRow.name == population).with_for_update())
     query = select(t.IngestRow).where(t.IngestRow.state == "committed", t.IngestRow.tenant == owner)
     reports = (row.report or {} for row in session.scalars(query) if row.spec.get("population") == population)
-    return sum(int(report.get("units", 0)) for report in reports)
+    return sum(int(report.get("units_new", report.get("units", 0))) for report in reports)
 
 
 def living_versions(session: Session, now: str) -> set[str]:
@@ -181,7 +192,7 @@ def _update_held(session: Session, ingest: Ingest, values: Mapping[str, Any]) ->
             t.IngestRow.id == ingest.id,
             t.IngestRow.state == ingest.state,
             t.IngestRow.attempt == ingest.attempt,
-            t.IngestRow.lease_owner == ingest.lease_owner,
+            t.IngestRow.lease_owner.is_not_distinct_from(ingest.lease_owner),
         )
         .values(**values)
         .returning(t.IngestRow.id)
@@ -211,5 +222,5 @@ def _ingest(row: t.IngestRow) -> Ingest:
         id=row.id, tenant=row.tenant, dataset=row.dataset, principal=row.principal,
         spec=restored(DatasetSpec, row.spec), version=row.version, state=row.state, attempt=row.attempt,
         lease_owner=row.lease_owner, lease_until=row.lease_until, progress=row.progress, report=row.report,
-        error=row.error, created_at=row.created_at,
+        error=row.error, created_at=row.created_at, kind=row.kind, reason=row.reason,
     )  # fmt: skip

@@ -16,6 +16,8 @@ from sandbox.privacy import accounting
 from sandbox.privacy.accounting import Cap
 from sandbox.store import log
 from sandbox.store import tables as t
+from sandbox.store.sessions import WRITES, of_transaction
+from sandbox.store.writing import insert_new
 
 Scope: TypeAlias = Literal["grant", "dataset", "population"]
 """What a cap protects, or whom it binds: a grant's company, a dataset's lineage, a population (P1.5)."""
@@ -54,15 +56,15 @@ def open_cap(
     """
     if not accounting.fits(Cost(), spent, cap):
         raise RequestError("cap_delta_too_small", scope=scope, opening=str(spent.delta), delta=str(cap.delta))
-    if session.get(t.CapRow, (scope, subject)) is not None:
-        raise Conflict("cap_exists", scope=scope, subject=subject)
     frontier = [[str(pure), str(rho)] for pure, rho in cap.frontier]
     row = t.CapRow(
         scope=scope, subject=subject, tenant=tenant, epsilon=cap.epsilon, delta=cap.delta, conversion=cap.conversion,
         frontier=frontier, spent_eps_p=spent.eps_p, spent_rho=spent.rho, spent_delta=spent.delta,
         created_at=clock.text(),
     )  # fmt: skip
-    session.add(row)
+    # SQLite's trigger refuses a second row before the statement could pass it over; there, nobody comes in between.
+    if session.get(t.CapRow, (scope, subject)) is not None or not insert_new(session, row):
+        raise Conflict("cap_exists", scope=scope, subject=subject)
     told = {
         "scope": scope,
         "subject": subject,
@@ -77,8 +79,17 @@ def open_cap(
     )
 
 
+def lock(session: Session, keys: Iterable[Key]) -> None:
+    """Hold these caps until the transaction ends; what is read after it, others have committed.
+
+    Raises:
+        IntegrityFailed: `cap_missing`.
+    """
+    _rows(session, keys)
+
+
 def read_caps(session: Session, keys: Iterable[Key]) -> list[tuple[Key, Cap, Cost]]:
-    """Each cap with what is spent under it, in sorted key order.
+    """Each cap with what is spent under it, in sorted key order; locked until its end in a write session.
 
     Raises:
         IntegrityFailed: `cap_missing`.
@@ -98,12 +109,14 @@ def charge(
     cost: Cost,
     event_id: str | None = None,
     details: Mapping[str, object],
+    extra_rows: Sequence[t.Row] = (),
     extra_records: Sequence[t.Row] = (),
 ) -> str:
     """Spend `cost` under every cap of `keys`, or under none; gives the id of the event `query.charge`.
 
     Call it in a write session: on SQLite that is BEGIN IMMEDIATE, elsewhere the caps are locked in sorted order.
-    `extra_records` are new rows that the charge brings into being; they are added once it fits and stand in its event.
+    `extra_rows` are new rows that the charge brings into being: they are added once it fits, and stand in its event as
+    `extra_records` do, which the caller has written.
     `details` adds `plan` (sha256) and `rung_ms` to the event. An `event_id` must have been made inside this
     transaction: events are numbered in the order of their ids, which has to be the order of the charges.
 
@@ -114,10 +127,11 @@ def charge(
     """
     if ("grant", grant) not in keys or min(cost.eps_p, cost.rho, cost.delta) < 0 or cost == Cost():
         raise IntegrityFailed("charge_refused", query=query_id)
+    rows = _rows(session, keys)
+    # After the locks: whoever charged the same step has committed by now.
     charged = select(t.LedgerRow.scope).where(t.LedgerRow.request == query_id, t.LedgerRow.step == step).limit(1)
     if session.scalar(charged) is not None:
         raise Conflict("step_already_charged", query=query_id, step=step)
-    rows = _rows(session, keys)
     _check(rows, cost)
     event_id = event_id or new_id("evt")
     at = clock.text()
@@ -131,11 +145,11 @@ def charge(
     for row in rows:
         total = _spent(row) + cost
         row.spent_eps_p, row.spent_rho, row.spent_delta = total.eps_p, total.rho, total.delta
-    session.add_all([*entries, *extra_records])
+    session.add_all([*entries, *extra_rows])
     told = {"query": query_id, "grant": grant, "step": step, "cost": _told(cost), "caps": [[*_key(r)] for r in rows]}
     return log.append(
         session, clock, "query.charge", actor=actor, subject=query_id, details={**details, **told},
-        records=[*rows, *entries, *extra_records], event_id=event_id,
+        records=[*rows, *entries, *extra_rows, *extra_records], event_id=event_id,
     )  # fmt: skip
 
 
@@ -158,19 +172,18 @@ def _check(rows: Sequence[t.CapRow], cost: Cost) -> None:
 
 
 def _rows(session: Session, keys: Iterable[Key]) -> list[t.CapRow]:
-    """The caps, each once, locked in sorted order, as they are now and not as this session saw them.
+    """The caps, each once, as they are now and not as this session saw them; one that writes locks them in that order.
 
     What this transaction has locked already cannot have changed since, and is not read again.
     """
     wanted = sorted(set(keys))
-    locked: dict[Key, t.CapRow] = session.info.setdefault("locked caps", {})
-    if session.info.get("locked in") is not session.get_transaction():
-        locked.clear()
-        session.info["locked in"] = session.get_transaction()
+    locked: dict[Key, t.CapRow] = of_transaction(session, "locked caps")
     missing = [key for key in wanted if key not in locked]
     if missing:
         query = select(t.CapRow).where(tuple_(t.CapRow.scope, t.CapRow.subject).in_(missing))
-        query = query.order_by(t.CapRow.scope, t.CapRow.subject).with_for_update()
+        query = query.order_by(t.CapRow.scope, t.CapRow.subject)
+        if session.info.get(WRITES):
+            query = query.with_for_update()
         found = session.scalars(query.execution_options(populate_existing=True))
         locked.update({_key(row): row for row in found})
     for scope, subject in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from sandbox.audit.event import Event, encode
@@ -15,6 +15,9 @@ from sandbox.clock import Clock
 from sandbox.flow import Principal
 from sandbox.ids import new_id
 from sandbox.store import tables as t
+from sandbox.store.connecting import POLICY
+from sandbox.store.sessions import TOLD, of_transaction
+from sandbox.store.writing import insert_or_update
 
 SYSTEM = Principal(id="system", tenant="system", roles=frozenset())
 """The actor of events that no person caused."""
@@ -73,7 +76,17 @@ LATER: Mapping[str, Mapping[str, str]] = {
 }
 """Columns that came after the first release, covered where they are not what every older row means by their absence."""
 
-_ORDER = func.coalesce(t.EventRow.seq, 0)
+
+_COLUMNS = "id, at, type, tenant, subject, body, leaf, seq"
+# SQLite has one writer: the largest plus one is nobody else's.
+_INSERT_SQLITE = f"""
+    INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM events))
+"""  # noqa: S608
+_INSERT_POSTGRESQL = f"""
+    INSERT INTO events ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s, nextval('events_seq'))
+"""  # noqa: S608
+
+_POLICY = select(t.PolicyVersionRow.version).where(t.PolicyVersionRow.id == 1)
 
 _NAME_OF = {model: name for name, (model, _, _) in AUDITED.items()}
 
@@ -103,7 +116,8 @@ def append(
 
     `tenant` is whose event it is (who may read it beside the auditor); the actor's own by default.
     """
-    session.flush()
+    if session.new or session.dirty or session.deleted:
+        session.flush()
     body = dict(details)
     if records:
         body["records"] = {path: record_digest(values) for path, values in map(record_of, records)}
@@ -114,39 +128,47 @@ def append(
         actor=actor.id,
         tenant=tenant or actor.tenant,
         subject=subject,
-        policy=policy_version(session),
+        policy=_policy_of(session),
         details=body,
     )
     raw = encode(event)
-    session.add(
-        t.EventRow(
-            id=event.id, idx=None, seq=_next_seq(session), at=event.at, type=event.type, tenant=event.tenant,
-            subject=subject, body=raw, leaf=leaf_hash(raw).hex(),
-        )
-    )  # fmt: skip
-    session.flush()
+    values = {
+        "id": event.id, "at": event.at, "type": event.type, "tenant": event.tenant, "subject": subject, "body": raw,
+        "leaf": leaf_hash(raw).hex(),
+    }  # fmt: skip
+    _insert(session, values)
+    session.info[TOLD] = True
     return event.id
 
 
-def _next_seq(session: Session) -> ColumnElement[int]:
-    """The next place in the order of insertion. SQLite has one writer: the largest plus one is nobody else's."""
-    if session.get_bind().dialect.name == "sqlite":
-        return select(func.coalesce(func.max(t.EventRow.seq), 0) + 1).scalar_subquery()
-    return func.nextval("events_seq")
+def _insert(session: Session, values: Mapping[str, Any]) -> None:
+    """Write the row by the driver, without the unit of work and the compiler: every writer's every event goes here."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(_INSERT_SQLITE, tuple(values.values()))
+    else:
+        connection.exec_driver_sql(_INSERT_POSTGRESQL, tuple(values.values()))
 
 
 def policy_version(session: Session) -> int:
     """The number that grows with every change of a principal or a grant."""
-    return session.scalar(select(t.PolicyVersionRow.version).where(t.PolicyVersionRow.id == 1)) or 0
+    return session.scalar(_POLICY) or 0
+
+
+def _policy_of(session: Session) -> int:
+    """The same, read once in a transaction that writes several events."""
+    known: dict[str, int] = of_transaction(session, "policy")
+    if "version" not in known:
+        begun: int | None = session.connection().info.get(POLICY)
+        known["version"] = policy_version(session) if begun is None else begun
+    return known["version"]
 
 
 def bump_policy(session: Session) -> None:
-    """Tell every process that principals or grants have changed."""
-    done = session.execute(
-        update(t.PolicyVersionRow).where(t.PolicyVersionRow.id == 1).values(version=t.PolicyVersionRow.version + 1)
-    )
-    if done.rowcount == 0:  # type: ignore[attr-defined]
-        session.add(t.PolicyVersionRow(id=1, version=1))
+    """Tell every process that principals or grants have changed. Others who do wait until this transaction ends."""
+    bumped = {"version": t.PolicyVersionRow.version + 1}
+    insert_or_update(session, t.PolicyVersionRow(id=1, version=1), bumped)
+    of_transaction(session, "policy")["version"] = policy_version(session)
 
 
 def last_at(session: Session) -> str | None:
@@ -165,20 +187,9 @@ def unnumbered(session: Session) -> bool:
     return session.scalar(select(t.EventRow.id).where(t.EventRow.idx.is_(None)).limit(1)) is not None
 
 
-def number(session: Session, limit: int = 10_000) -> int:
-    """Give places in the log to events that have none, oldest first; only the one sequencer calls this.
-
-    Oldest by insertion: a cause was committed before its effect was begun, whatever the clocks of their processes said.
-    Events from before there was such an order come first, by time.
-    """
-    next_index = size(session)
-    waiting = select(t.EventRow.id).where(t.EventRow.idx.is_(None))
-    ids = session.scalars(waiting.order_by(_ORDER, t.EventRow.at, t.EventRow.id).limit(limit))
-    count = 0
-    for offset, event_id in enumerate(ids.all()):
-        session.execute(update(t.EventRow).where(t.EventRow.id == event_id).values(idx=next_index + offset))
-        count += 1
-    return count
+def waiting_since(session: Session) -> str | None:
+    """The time of the oldest event that waits for its place."""
+    return session.scalar(select(func.min(t.EventRow.at)).where(t.EventRow.idx.is_(None)))
 
 
 def leaves(session: Session, start: int = 0, end: int | None = None) -> list[bytes]:
@@ -198,6 +209,31 @@ def entries(session: Session, start: int, limit: int) -> list[tuple[int, bytes, 
         .limit(limit)
     )
     return [(idx, body, leaf) for idx, body, leaf in session.execute(query) if idx is not None]
+
+
+def bodies(session: Session, start: int, end: int) -> list[bytes]:
+    """The events from `start` to before `end`, in order."""
+    query = select(t.EventRow.body).where(t.EventRow.idx >= start, t.EventRow.idx < end).order_by(t.EventRow.idx)
+    return list(session.scalars(query))
+
+
+def bodies_between(session: Session, start: str, end: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """(index, body) of numbered events whose time lies from `start` to before `end`, behind an index."""
+    when = (t.EventRow.at >= start) & (t.EventRow.at < end) & (t.EventRow.idx > after)
+    query = select(t.EventRow.idx, t.EventRow.body).where(when).order_by(t.EventRow.idx).limit(limit)
+    return [(idx, body) for idx, body in session.execute(query) if idx is not None]
+
+
+def first_at(session: Session) -> str | None:
+    """The time of the log's first event."""
+    return session.scalar(select(t.EventRow.at).where(t.EventRow.idx == 0))
+
+
+def find(session: Session, event_id: str) -> tuple[str, int | None, bytes] | None:
+    """One event: (whose it is, its place if it has one yet, body)."""
+    query = select(t.EventRow.tenant, t.EventRow.idx, t.EventRow.body).where(t.EventRow.id == event_id)
+    found = session.execute(query).one_or_none()
+    return None if found is None else (found.tenant, found.idx, found.body)
 
 
 def of_tenant(session: Session, tenant: str, after: str, limit: int) -> list[tuple[str, int | None, bytes]]:
@@ -222,10 +258,18 @@ def checkpoint(session: Session) -> tuple[int, str] | None:
     return (row.size, row.note) if row else None
 
 
+def checkpoint_at(session: Session) -> str | None:
+    """When the newest checkpoint was signed."""
+    return session.scalar(select(t.CheckpointRow.at).order_by(t.CheckpointRow.size.desc()).limit(1))
+
+
 def records(session: Session, table: str, after: str, limit: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    """A page of an audited table's rows, in order of `table/key`, after one of them."""
+    """A page of an audited table's rows, in order of their keys, after one of them by its `table/key`."""
     model, keys, _ = AUDITED[table]
     columns = [getattr(model, k) for k in keys]
-    query = select(model).order_by(*columns)
-    rows = (record_of(row) for row in session.scalars(query))
-    return [pair for pair in rows if pair[0] > after][:limit]
+    query = select(model).order_by(*columns).limit(limit)
+    # Only a last key may hold slashes.
+    last = after.split("/", len(keys))[1:]
+    if last:
+        query = query.where(tuple_(*columns) > tuple_(*last, *[""] * (len(keys) - len(last))))
+    return [record_of(row) for row in session.scalars(query.execution_options(populate_existing=True))]

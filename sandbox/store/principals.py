@@ -17,6 +17,7 @@ from sandbox.names import nearest
 from sandbox.policy.decisions import ROLE_NAMES
 from sandbox.store import log
 from sandbox.store import tables as t
+from sandbox.store.writing import insert_new
 
 KINDS: Final[Mapping[str, str]] = {
     "operator": "operator",
@@ -78,10 +79,9 @@ def create_tenant(session: Session, clock: Clock, *, actor: Principal, name: str
     if kind not in KINDS:
         raise RequestError("tenant_kind_unknown", kind=kind, kinds=list(KINDS))
     name = _named(name)
-    if session.scalar(select(t.Tenant.id).where(t.Tenant.name == name)):
-        raise Conflict("tenant_exists", tenant=name)
     row = t.Tenant(id=new_id("ten"), name=name, kind=kind, created_at=clock.text())
-    session.add(row)
+    if not insert_new(session, row):
+        raise Conflict("tenant_exists", tenant=name)
     log.append(
         session, clock, "tenant.create", actor=actor, subject=row.id, details={"tenant": row.id, "kind": kind},
         tenant=row.id, records=[row],
@@ -129,10 +129,12 @@ def create_key(session: Session, clock: Clock, *, actor: Principal, principal: s
 
     Raises:
         NotFound: `principal_unknown`.
+        Conflict: `key_exists`.
     """
     owner = _active_principal(session, principal)
     row = t.ApiKey(id=new_id("key"), principal=principal, sha256=sha256, state=_ACTIVE, created_at=clock.text())
-    session.add(row)
+    if not insert_new(session, row):
+        raise Conflict("key_exists")
     log.bump_policy(session)
     log.append(
         session, clock, "key.create", actor=actor, subject=row.id, details={"key": row.id, "principal": principal},
@@ -147,7 +149,7 @@ def revoke_key(session: Session, clock: Clock, *, actor: Principal, key: str) ->
     Raises:
         NotFound: `key_unknown`.
     """
-    row = session.get(t.ApiKey, key)
+    row = session.get(t.ApiKey, key, populate_existing=True, with_for_update=True)
     if row is None:
         raise NotFound("key_unknown", key=key)
     if row.state != _ACTIVE:
@@ -192,7 +194,7 @@ def list_tenants(session: Session, after: str = "", limit: int = 100) -> list[Te
 
 
 def _active_principal(session: Session, principal: str) -> t.PrincipalRow:
-    row = session.get(t.PrincipalRow, principal)
+    row = session.get(t.PrincipalRow, principal, populate_existing=True, with_for_update={"read": True})
     if row is None or row.state != _ACTIVE:
         raise NotFound("principal_unknown", principal=principal)
     return row

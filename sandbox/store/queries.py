@@ -14,8 +14,9 @@ from sandbox.errors import Conflict, Denied, IntegrityFailed
 from sandbox.flow import Cost, Principal
 from sandbox.ids import new_id
 from sandbox.policy.lifecycles import QUERY
-from sandbox.store import committee, ledger, log
+from sandbox.store import committee, ledger, log, versions
 from sandbox.store import tables as t
+from sandbox.store.writing import insert_new
 
 ATTEMPTS: Final = 2
 """A charged query is begun at most twice (P6.2)."""
@@ -64,7 +65,7 @@ class QueryRecord:
 
 def idempotent(session: Session, principal_id: str, key: str) -> tuple[str, str] | None:
     """What a principal used this idempotency key for: (digest of the body, id of the query)."""
-    row = session.get(t.IdempotencyRow, (principal_id, key))
+    row = session.get(t.IdempotencyRow, (principal_id, key), populate_existing=True)
     return None if row is None else (row.digest, row.resource)
 
 
@@ -83,17 +84,22 @@ def insert_charged(
 ) -> QueryRecord:
     """Charge a query and write down what it is: caps, ledger, query, idempotency key and event, or nothing at all.
 
+    An exception must end the transaction. The caps are locked first: a grant that ends, and a second request with the
+    same key, wait for them, or are seen here.
+
     `idempotency` is (key, digest of the body). The query starts `charged`, at attempt 1, leased to `worker`.
 
     Raises:
-        Denied: `budget_exhausted`; `grant_not_active` or `grant_expired` if that came between decision and charge.
-        Conflict: `idempotency_key_reused` (with another body), `idempotency_in_flight` (the same body came first, as
-            `query`), `step_already_charged`.
+        Denied: `budget_exhausted`; `grant_not_active`, `grant_expired`, `dataset_retired` or `dataset_destroyed`, if
+            that came between decision and charge.
+        Conflict: `idempotency_key_lost` (at a restore), `idempotency_key_reused` (with another body),
+            `idempotency_in_flight` (the same body came first, as `query`), `step_already_charged`;
+            `version_withdrawn`, if that came between.
         IntegrityFailed: `cap_missing`, `charge_refused`.
     """
+    ledger.lock(session, keys)
     _still_granted(session, clock, query.grant)
-    if idempotency is not None:
-        _claim_free(session, actor, *idempotency)
+    versions.require_open(session, query.version)
     event_id, at = new_id("evt"), clock.text()
     row = t.QueryRow(
         id=query.id, tenant=actor.tenant, principal=actor.id, grant=query.grant, population=query.population,
@@ -101,13 +107,15 @@ def insert_charged(
         lease_owner=worker, lease_until=clock.text(plus_seconds=lease_seconds), charged_at=at, rung_ms=query.rung_ms,
         event=event_id, answer_object=None, answer_sha256=None,
     )  # fmt: skip
-    brought: list[t.Row] = [row]
+    claimed: list[t.IdempotencyRow] = []
     if idempotency is not None:
         key, digest = idempotency
-        brought.append(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
+        claimed.append(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
+        _claim(session, claimed[0])
     ledger.charge(
         session, clock, actor=actor, query_id=query.id, step=step, grant=query.grant, keys=keys, cost=cost,
-        event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_records=brought,
+        event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_rows=[row],
+        extra_records=claimed,
     )  # fmt: skip
     return _record(row)
 
@@ -147,9 +155,12 @@ def overrun(session: Session, clock: Clock, query_id: str, attempt: int) -> Quer
         & (t.QueryRow.tenant == record.tenant)
         & (t.QueryRow.population == record.population)
     )
+    # One at a time in a population, or two that are the third together would each count two.
+    session.execute(select(t.PopulationRow.id).where(t.PopulationRow.id == record.population).with_for_update())
     count = session.scalar(select(func.count()).select_from(t.QueryRow).where(overrun_)) or 0
     if count >= OVERRUNS:
-        for grant in committee.active_grants_in(session, record.tenant, record.population):
+        active = committee.active_grants_in(session, record.tenant, record.population)
+        for grant in committee.lock_active(session, active):
             committee.move_grant(
                 session, clock, actor=log.SYSTEM, grant=grant.id, action="stop",
                 details={"cause": "overruns", "population": record.population, "overruns": count},
@@ -167,8 +178,9 @@ def take_over(session: Session, clock: Clock, worker: str, lease_seconds: float)
 
     Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`).
     """
-    waiting = select(t.QueryRow).where(_abandoned(clock)).order_by(t.QueryRow.id).with_for_update()
-    for row in session.scalars(waiting).all():
+    waiting = select(t.QueryRow).where(_abandoned(clock)).order_by(t.QueryRow.id).limit(1)
+    waiting = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
+    while (row := session.scalar(waiting)) is not None:
         if row.attempt >= ATTEMPTS:
             fail(session, clock, row.id, row.attempt, "attempts_exhausted")
             continue
@@ -178,6 +190,18 @@ def take_over(session: Session, clock: Clock, worker: str, lease_seconds: float)
         session.flush()
         return _record(row)
     return None
+
+
+def without_answer(session: Session, ids: Sequence[str]) -> set[str]:
+    """Which of these queries have ended without an answer; one that is not known is not among them."""
+    ended = t.QueryRow.state.not_in([QUERY.start, "settled"])
+    return set(session.scalars(select(t.QueryRow.id).where(t.QueryRow.id.in_(ids), ended)))
+
+
+def hold(session: Session, record: QueryRecord, until: str) -> None:
+    """Keep a taken query's lease until a time: its answer leaves at a rung, and nobody else may end it before."""
+    mine = (t.QueryRow.id == record.id) & (t.QueryRow.attempt == record.attempt)
+    session.execute(update(t.QueryRow).where(mine).values(lease_until=until))
 
 
 def _abandoned(clock: Clock) -> ColumnElement[bool]:
@@ -206,13 +230,16 @@ def _still_granted(session: Session, clock: Clock, grant_id: str) -> None:
         raise Denied("grant_expired", grant=grant_id, expired_at=grant.terms.expires_at)
 
 
-def _claim_free(session: Session, actor: Principal, key: str, digest: str) -> None:
-    used = idempotent(session, actor.id, key)
-    if used is None:
+def _claim(session: Session, row: t.IdempotencyRow) -> None:
+    """Use the key, unless it is used already; waits for whoever is just using it under another grant."""
+    if insert_new(session, row):
         return
-    if used[0] != digest:
-        raise Conflict("idempotency_key_reused", key=key)
-    raise Conflict("idempotency_in_flight", key=key, query=used[1])
+    used = idempotent(session, row.principal, row.key)
+    if used is not None and not used[0]:
+        raise Conflict("idempotency_key_lost", key=row.key, query=used[1])
+    if used is None or used[0] != row.digest:
+        raise Conflict("idempotency_key_reused", key=row.key)
+    raise Conflict("idempotency_in_flight", key=row.key, query=used[1])
 
 
 def _end(

@@ -1,78 +1,141 @@
-"""Sessions: one writer at a time under BEGIN IMMEDIATE, readers on an engine of their own, every commit on the disk."""
+"""Sessions: where every transaction begins, one writer on SQLite, many on PostgreSQL, every commit on the disk."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
-from sandbox.errors import DependencyFailed
+from sandbox import crash
+from sandbox.errors import DependencyFailed, IntegrityFailed
+from sandbox.store.connecting import engines, is_url
+from sandbox.store.failures import ours
+
+WRITES: Final = "writes"
+"""Set in the `info` of a session that may write, and so may lock rows."""
+
+TOLD: Final = "told"
+"""Set in the `info` of a session that appended an event: its commit rings the bell."""
 
 
-def _engine(url: str, *, writes: bool) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=1 if writes else 8)
-
-    @event.listens_for(engine, "connect")
-    def connect(connection: Any, _record: Any) -> None:
-        # The driver would begin transactions by itself, and later than we need: we begin them (see `begin` below).
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        if not writes:
-            cursor.execute("PRAGMA query_only=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
+_ORDERED: Final = text("SELECT word FROM (VALUES ('a_b'), ('B'), ('a'), ('é'), ('a-c'), ('ab')) w (word) ORDER BY word")
 
 
 class Sessions:
-    """Where every transaction begins: `begin()` to write, `reading()` to read."""
+    """Where every transaction begins: `begin()` to write, `reading()` to read.
 
-    def __init__(self, path: Path) -> None:
-        url = f"sqlite:///{path}"
-        self.writer = _engine(url, writes=True)
-        self.reader = _engine(url, writes=False)
-        self._write = sessionmaker(self.writer, expire_on_commit=False)
-        self._read = sessionmaker(self.reader, expire_on_commit=False)
+    `database` is the path of an SQLite file, or `postgresql://user@host:port/name`; the password is in a file.
+    On SQLite writers take turns (BEGIN IMMEDIATE). On PostgreSQL they run at one time under READ COMMITTED, and what
+    they read to decide upon they lock; readers see one instant (REPEATABLE READ) and can change nothing.
+    """
 
-    @contextmanager
-    def begin(self) -> Iterator[Session]:
-        """A write transaction: committed at the end of the block, rolled back by an exception.
+    def __init__(self, database: str | Path, *, password_file: Path | None = None, pool: int = 10) -> None:
+        """Nothing is connected yet.
 
         Raises:
-            DependencyFailed: `database_failed`; the driver's text stays here.
+            RequestError: `database_url_refused`, `database_password_in_url`.
         """
+        made = engines(database, password_file=password_file, pool=pool)
+        self.embedded = not is_url(database)
+        self.writer, self.reader, self._bell = made.writer, made.reader, made.bell
+        self._write = sessionmaker(self.writer, expire_on_commit=False, info={WRITES: True})
+        self._read = sessionmaker(self.reader, expire_on_commit=False)
+        self._frozen: str | None = None
+
+    @contextmanager
+    def begin(self, *, although_frozen: bool = False) -> Iterator[Session]:
+        """A write transaction: committed at the end of the block, rolled back by an exception.
+
+        `although_frozen` is for who froze it, to write down why, and to mend it.
+
+        Raises:
+            DependencyFailed: `database_busy` (a deadlock or a lock that did not come free; nothing was done, begin
+                again), `database_full`, `database_failed`, `home_read_only`; the driver's text stays here.
+            IntegrityFailed: `database_refused`, a constraint or trigger said no.
+            RequestError: `text_refused`, a text is too long for its column or holds a NUL.
+        """
+        if self._frozen is not None and not although_frozen:
+            raise DependencyFailed("home_read_only", reason=self._frozen)
         try:
             with self._write.begin() as session:
                 yield session
-        except OperationalError:
-            raise DependencyFailed("database_failed") from None
+                crash.point("committing")
+            crash.point("committed")
+        except SQLAlchemyError as error:
+            raise ours(error) or error from None
+        if session.info.get(TOLD):
+            self._bell.ring()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A read-only snapshot.
 
         Raises:
-            DependencyFailed: `database_failed`.
+            DependencyFailed: `database_busy`, `database_failed`.
         """
         try:
             with self._read() as session:
                 yield session
-        except DatabaseError:
-            raise DependencyFailed("database_failed") from None
+        except SQLAlchemyError as error:
+            raise ours(error) or error from None
+
+    @property
+    def frozen(self) -> str | None:
+        """Why nothing may be written now; None if it may."""
+        return self._frozen
+
+    def freeze(self, reason: str | None) -> None:
+        """Refuse to write from now on, for this reason (a code); None thaws. Reading goes on."""
+        self._frozen = reason
+
+    def wait(self, seconds: float) -> None:
+        """Rest until somebody has committed an event, at most so long. It may wake for nothing, or be late."""
+        self._bell.wait(seconds)
+
+    def wake(self) -> None:
+        """Wake this process's waiters, so that they can see that they should stop."""
+        self._bell.wake()
+
+    def check(self) -> None:
+        """Connect, and refuse a database that would order texts otherwise than by their bytes.
+
+        Raises:
+            DependencyFailed: `database_unreachable`, `database_password_refused`, `database_missing`,
+                `database_failed`, `key_file_failed`.
+            IntegrityFailed: `database_collation`.
+        """
+        with self.reading() as session:
+            if self.embedded:
+                return
+            encoding = session.scalar(text("SHOW server_encoding"))
+            ordered = session.scalars(_ORDERED).all()
+        check_order(str(encoding), [str(word) for word in ordered])
 
     def close(self) -> None:
         """Let go of all connections."""
+        self._bell.close()
         self.writer.dispose()
         self.reader.dispose()
+
+
+def of_transaction(session: Session, what: str) -> dict[Any, Any]:
+    """A place to remember what holds until this transaction ends; empty in the next one."""
+    found: tuple[object, dict[Any, Any]] = session.info.get(what, (None, {}))
+    if found[0] is not session.get_transaction():
+        found = session.info[what] = (session.get_transaction(), {})
+    return found[1]
+
+
+def check_order(encoding: str, ordered: list[str]) -> None:
+    """Pages go by keyset, and what is signed goes in order: a database must not order by a language's habits.
+
+    Raises:
+        IntegrityFailed: `database_collation`.
+    """
+    if encoding != "UTF8" or ordered != sorted(ordered):
+        raise IntegrityFailed("database_collation", encoding=encoding)

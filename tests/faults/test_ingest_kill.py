@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from sandbox.crash import VARIABLE
-from sandbox.ingest import duty
+from sandbox.ingest import duty, registry
 from sandbox.ingest.lifecycle import STEPS
-from sandbox.store import datasets
+from sandbox.store import datasets, versions
 from tests.promises import promise
-from tests.workshop import Workshop, make_workshop, manifest
+from tests.workshop import STEWARD, Workshop, make_workshop, manifest
 
 ROOT = Path(__file__).parents[2]
+LIMITS = "{rows: 7_000_000, rows_per_unit: 4, default_rows: 2, tiers: [2, 4], provenance: {documented: t}}"
 COLUMNS = "visits: {type: integer, bounds: [0, 50], %}\nnote: {type: text, %}"
 
 
@@ -34,8 +35,7 @@ def killed(workshop: Workshop, point: str) -> None:
 def submitted(folder: Path) -> tuple[Workshop, str]:
     workshop = make_workshop(folder, lease_seconds=30)
     workshop.source("person,visits,note\n" + "".join(f"p{i % 40},{i % 50},a very private note {i}\n" for i in range(200)))
-    limits = "{rows: 7_000_000, rows_per_unit: 4, default_rows: 2, tiers: [2, 4], provenance: {documented: t}}"
-    return workshop, workshop.submit(manifest(COLUMNS, limits=limits)).id
+    return workshop, workshop.submit(manifest(COLUMNS, limits=LIMITS)).id
 
 
 def visible(workshop: Workshop) -> bool:
@@ -89,3 +89,33 @@ def test_two_kills_are_the_end_and_a_new_try_works(tmp_path: Path) -> None:
     assert done.state == "committed"
     _, version, _ = workshop.opened()
     assert {key.split("/")[1] for key in workshop.objects()} == {version.id}, "what the dead left is swept"
+
+
+@pytest.mark.parametrize("point", ["ingest.spilled", "ingest.manifest", "ingest.committing", "ingest.committed"])
+@pytest.mark.parametrize("mode", ["append", "correct"])
+def test_kill_during_an_update(tmp_path: Path, mode: str, point: str) -> None:
+    """The version before stays as it is until the one transaction; then it is withdrawn, or goes on beside the new."""
+    workshop, _ = submitted(tmp_path / "w")
+    assert duty.run_next(workshop.parts)
+    with workshop.parts.sessions.reading() as session:
+        spec = datasets.dataset(session, "city.visits").spec
+    declared = manifest(COLUMNS, limits=LIMITS)
+    asked = registry.Update(dataset="city.visits", spec=spec, text=declared, file="m", mode=mode, reason="r")
+    with workshop.parts.sessions.begin() as session:
+        queued = registry.submit_next(session, workshop.parts.clock, STEWARD, asked)
+    killed(workshop, point)
+    kept = "withdrawn" if mode == "correct" else "open"
+    if point != "ingest.committed":
+        assert [v.state for v in _versions(workshop)] == ["open"]
+        time.sleep(0.6)
+        assert duty.run_next(workshop.parts)
+    assert workshop.ingest(queued.id).state == "committed"
+    assert [(v.number, v.state) for v in _versions(workshop)] == [(1, kept), (2, "open")]
+    assert {key.split("/")[1] for key in workshop.objects()} == {v.id for v in _versions(workshop)}
+    assert len(workshop.rows()) == 160
+    assert [kind for kind, _ in workshop.logged()].count("version.withdraw") == (mode == "correct")
+
+
+def _versions(workshop: Workshop) -> list[versions.VersionMark]:
+    with workshop.parts.sessions.reading() as session:
+        return versions.listed(session, datasets.dataset(session, "city.visits").id)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.audit.verify import verify
+from sandbox.audit.export import verify_bundle
 from sandbox.clock import Clock
 from sandbox.crash import VARIABLE
 from sandbox.errors import DependencyFailed
 from sandbox.flow import STEPS, Principal
-from sandbox.query import answer
+from sandbox.query import answer, ends
 from sandbox.store import ledger, queries
 from tests.faults.one_query import request_of
 from tests.house import City, bundle_of, city, opened
@@ -73,15 +73,16 @@ def test_a_kill_leaves_ledger_log_and_objects_in_agreement(prepared: Prepared, p
     charged = POINTS.index(point) >= POINTS.index("charge")
     with opened(home, prepared.keys) as town:
         assert spent_of(town, prepared.grant) == (10**11 if charged else 0)
-        assert verify(*bundle_of(town)) == []
+        assert verify_bundle(*bundle_of(town)) == []
         stored = {k: _bytes(home, k) for k in town.house.objects.list("v1/answers/")}
         assert bool(stored) == (POINTS.index(point) >= POINTS.index("stored"))
         _resume(town)
-        assert verify(*bundle_of(town)) == []
+        assert verify_bundle(*bundle_of(town)) == []
         for key, before in stored.items():
             assert _bytes(home, key) == before, "noise that was stored is not drawn again"
         again = answer.submit(town.house.parts(), request_of(prepared.principal, prepared.tenant))
         answer.finish(town.house.parts(), again)
+        ends.end(town.house.parts(), again)
         assert spent_of(town, prepared.grant) == 10**11, "the same question is paid for once"
         with town.house.sessions.reading() as session:
             records = queries.list_own(session, prepared.tenant)
@@ -93,8 +94,9 @@ def _resume(town: City) -> None:
     """The duty, an hour later: the lease of the killed process has run out."""
     later = Clock(lambda: datetime.now(UTC) + timedelta(seconds=20))
     parts = dataclasses.replace(town.house.parts(), clock=later)
-    while answer.resume(parts):
-        pass
+    while (pending := ends.take_over(parts)) is not None:
+        answer.finish(parts, pending)
+        ends.end(parts, pending)
 
 
 def _bytes(home: Path, key: str) -> bytes:

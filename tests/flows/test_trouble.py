@@ -12,7 +12,7 @@ from typing import BinaryIO
 import pytest
 from starlette.testclient import TestClient
 
-from sandbox.audit.verify import verify
+from sandbox.audit.export import verify_bundle
 from sandbox.errors import DependencyFailed
 from sandbox.gateway.app import create_app
 from sandbox.objects.local import LocalObjects
@@ -76,7 +76,7 @@ def test_a_full_object_store_after_the_charge_has_the_one_text(place: City) -> N
     assert (got.status_code, got.json()["code"]) == (503, "query_no_answer")
     assert "full" not in got.text.replace("full-objects", "")
     assert spent(place) == before + 10**11, "what was charged stays charged"
-    assert verify(*bundle_of(place)) == []
+    assert verify_bundle(*bundle_of(place)) == []
 
 
 def test_an_ingest_without_room_leaves_nothing_and_the_next_works(

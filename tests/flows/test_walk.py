@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +13,7 @@ import pytest
 
 from sandbox.ingest import duty as ingest
 from sandbox.query import answer as answer_flow
+from sandbox.store import log
 from tests.faults.one_query import request_of
 from tests.house import City
 from tests.promises import promise
@@ -102,6 +105,27 @@ def test_nothing_of_a_query_shows_before_its_rung(town: City) -> None:
     types = [e["event"]["type"] for e in events]
     assert "query.charge" in types
     assert not {"query.settle", "query.fail", "query.overrun"} & set(types), "their times would tell of the rows"
+
+
+@promise("P7.1")
+def test_the_public_log_grows_at_the_charge_and_at_the_rung_and_at_no_other_moment(town: City) -> None:
+    def size() -> int:
+        town.sequence()
+        with town.house.sessions.reading() as session:
+            return log.size(session)
+
+    parts = town.house.parts()
+    me = town.ok("GET", "/v1/me")
+    request = dataclasses.replace(request_of(me["id"], me["tenant"]), idempotency_key="the-log-grows")
+    pending = answer_flow.submit(parts, request)
+    charged = size()
+    answer_flow.finish(parts, pending)
+    assert pending.leaves_in() > 0
+    assert pending.outcome.stored is not None
+    assert size() == charged, "when computing ended would show in the size that anybody may see"
+    time.sleep(pending.leaves_in())
+    answer_flow.conclude(parts, request.principal, pending)
+    assert size() == charged + 1
 
 
 def test_an_explanation_is_free(town: City) -> None:

@@ -32,13 +32,19 @@ def query(
     *grants: Held, asked: str | None = None, purpose: str | None = PURPOSE, **changes: str
 ) -> Mapping[str, object]:
     """The context that the flow makes for a query."""
-    return query_context(grants, asked=asked, purpose=purpose, dataset=changes.get("dataset", DATASET), now=NOW)
+    return query_context(
+        grants, asked=asked, purpose=purpose, dataset=changes.get("dataset", DATASET), now=NOW,
+        dataset_state=changes.get("state", "active"),
+    )  # fmt: skip
 
 
 CASES: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "any": dict,
     "own": lambda: {"tenant": US},
     "other": lambda: {"tenant": THEM},
+    "proposed_there": lambda: {"tenant": THEM, "proposed_by": "prn_them"},
+    "proposed_here": lambda: {"tenant": US, "proposed_by": "prn_colleague"},
+    "proposed_by_me": lambda: {"tenant": THEM, "proposed_by": "prn_1"},
     "empty_context": dict,
     "broken_context": lambda: {**query(held()), "grant": {"id": "grt_1"}},
     "granted": lambda: query(held(1), held(2, datasets=("other.one",))),
@@ -54,4 +60,7 @@ CASES: Mapping[str, Callable[[], Mapping[str, object]]] = {
     "expired": lambda: query(held(state="expired", expires_at="2026-11-10T00:00:00.000Z")),
     "revoked": lambda: query(held(state="revoked")),
     "stopped": lambda: query(held(state="stopped")),
+    "retired": lambda: query(held(), state="retired"),
+    "destroyed": lambda: query(held(), state="destroying"),
+    "retired_not_ours": lambda: query(held(datasets=("other.one",)), state="retired"),
 }

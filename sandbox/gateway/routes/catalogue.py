@@ -1,8 +1,9 @@
-"""The catalogue: populations, datasets with what is declared of them, their ingests, and public tables whole."""
+"""The catalogue: populations, datasets with what is declared, their versions and ingests, and public tables whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,22 +12,29 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from sandbox import schemas
+from sandbox.committee.terms import LONGEST_REASON, checked_text
 from sandbox.errors import Denied, NotFound
-from sandbox.gateway.access import At, Caller, permit
+from sandbox.flow import Principal
+from sandbox.gateway.access import At, Caller, Gate, permit
 from sandbox.gateway.pages import After, Limit, page
 from sandbox.gateway.shapes import column_shape, delta_text, text_shape
 from sandbox.ingest import registry
 from sandbox.ingest.manifest import parse_manifest, parse_population
 from sandbox.privacy import accounting
-from sandbox.schemas import Accepted, Document, Page
+from sandbox.schemas import Accepted, Checked, Document, Page, UpdateAsk
 from sandbox.store import datasets as store
-from sandbox.store import ingests, log
+from sandbox.store import ingests, log, versions
 from sandbox.store.datasets import StoredDataset, StoredPopulation
 from sandbox.store.ingests import Ingest
+from sandbox.store.versions import VersionMark
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
 _PIECE = 1 << 20
+PARQUET: Final = "application/vnd.apache.parquet"
+_PARQUET: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {PARQUET: {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
 @router.post("/populations", status_code=201)
@@ -50,12 +58,60 @@ def list_populations(gate: At, caller: Caller, after: After = "", limit: Limit =
 
 @router.post("/datasets", status_code=202)
 def add_dataset(document: Document, gate: At, caller: Caller) -> Accepted:
-    """Queue the ingest of a manifest: a dataset's first version, or its next."""
+    """Queue the ingest of a manifest: a dataset's first version."""
     permit(gate, caller, "dataset", "add")
     house, spec = gate.house, parse_manifest(document.text, document.file)
     with house.sessions.begin() as session:
         queued = registry.submit(session, house.clock, caller, spec, document.text)
     return Accepted(ingest=queued.id, dataset=queued.dataset)
+
+
+@router.post("/datasets/check")
+def check_dataset(document: Document, gate: At, caller: Caller) -> Checked:
+    """Whether a manifest would be accepted as a new dataset; nothing is read or queued."""
+    permit(gate, caller, "dataset", "add")
+    spec = parse_manifest(document.text, document.file)
+    with gate.house.sessions.reading() as session:
+        registry.check(session, caller, spec)
+    return Checked(dataset=spec.name, version=1, changed=[])
+
+
+@router.post("/datasets/{name}/versions", status_code=202)
+def update_dataset(name: str, ask: UpdateAsk, gate: At, caller: Caller) -> Accepted:
+    """Queue the ingest of a dataset's next version: the same lineage, under the same caps."""
+    update = _update(gate, caller, name, ask)
+    with gate.house.sessions.begin() as session:
+        queued = registry.submit_next(session, gate.house.clock, caller, update)
+    return Accepted(ingest=queued.id, dataset=queued.dataset)
+
+
+@router.post("/datasets/{name}/versions/check")
+def check_update(name: str, ask: UpdateAsk, gate: At, caller: Caller) -> Checked:
+    """Whether a manifest would be accepted as an update, and what it changes; nothing is read or queued."""
+    update = _update(gate, caller, name, ask)
+    with gate.house.sessions.reading() as session:
+        found = registry.check_next(session, caller, update)
+    return Checked(dataset=name, version=found.number, changed=list(found.changed))
+
+
+@router.get("/datasets/{name}/versions")
+def list_versions(
+    name: str, gate: At, caller: Caller, after: After = "", limit: Limit = 100
+) -> Page[schemas.Version]:
+    """A dataset's versions, oldest first, and which of them may be asked."""
+    permit(gate, caller, "dataset", "list")
+    with gate.house.sessions.reading() as session:
+        found = versions.listed(session, store.dataset(session, name).id, after, limit + 1)
+    return page(found, limit, lambda v: v.id, _version)
+
+
+def _update(gate: Gate, caller: Principal, name: str, ask: UpdateAsk) -> registry.Update:
+    with gate.house.sessions.reading() as session:
+        owner = store.dataset(session, name).tenant
+    permit(gate, caller, "dataset", "update", {"tenant": owner})
+    reason = checked_text("reason", ask.reason, LONGEST_REASON, empty=True)
+    spec = parse_manifest(ask.text, ask.file)
+    return registry.Update(dataset=name, spec=spec, text=ask.text, file=ask.file, mode=ask.mode, reason=reason)
 
 
 @router.get("/datasets")
@@ -89,7 +145,7 @@ def read_dataset(name: str, gate: At, caller: Caller) -> schemas.Dataset:
     )
 
 
-@router.get("/datasets/{name}/content", response_class=StreamingResponse)
+@router.get("/datasets/{name}/content", response_class=StreamingResponse, responses=_PARQUET)
 def read_content(name: str, gate: At, caller: Caller) -> StreamingResponse:
     """A public table as Parquet, for anyone with a key; rows of a protected one are never given out.
 
@@ -101,12 +157,13 @@ def read_content(name: str, gate: At, caller: Caller) -> StreamingResponse:
         found = store.dataset(session, name)
         if not found.spec.public:
             raise Denied("dataset_protected", dataset=name)
-        newest = store.newest_version(session, found.id)
+        versions.require_active(name, found.state)
+        newest = versions.asked(session, found.id, None)
     sink = pa.BufferOutputStream()
     pq.write_table(house.versions.table(newest), sink)
     content = sink.getvalue()
     headers = {"Content-Length": str(content.size)}
-    return StreamingResponse(_pieces(content), media_type="application/vnd.apache.parquet", headers=headers)
+    return StreamingResponse(_pieces(content), media_type=PARQUET, headers=headers)
 
 
 @router.get("/ingests")
@@ -159,7 +216,7 @@ def _population(found: StoredPopulation) -> schemas.Population:
 
 
 def _summary(session: Session, found: StoredDataset) -> schemas.DatasetSummary:
-    spec = found.spec
+    spec, newest = found.spec, versions.newest_open(session, found.id)
     return schemas.DatasetSummary(
         id=found.id,
         name=spec.name,
@@ -167,7 +224,14 @@ def _summary(session: Session, found: StoredDataset) -> schemas.DatasetSummary:
         owner=spec.owner,
         population=spec.population,
         public=spec.public,
-        version=store.newest_version(session, found.id).number,
+        version=None if newest is None else newest.number,
+        state=found.state,
+    )
+
+
+def _version(found: VersionMark) -> schemas.Version:
+    return schemas.Version(
+        id=found.id, number=found.number, kind=found.kind, state=found.state, created_at=found.created_at
     )
 
 
@@ -181,5 +245,7 @@ def _ingest(found: Ingest, *, report: bool) -> schemas.Ingest:
         error=None if found.error is None else dict(found.error),
         report=dict(found.report) if report and found.report is not None else None,
         rows_max=found.spec.n_max,
+        kind=found.kind,
+        reason=found.reason,
         created_at=found.created_at,
     )

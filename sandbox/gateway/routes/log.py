@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from sqlalchemy.orm import Session
 
 from sandbox.audit.checkpoint import vkey
 from sandbox.audit.event import decode
@@ -18,15 +14,19 @@ from sandbox.audit.records import plain
 from sandbox.crypto.suite import INTL
 from sandbox.errors import NotFound, RequestError
 from sandbox.flow import Principal
+from sandbox.gateway import exporting, monthly
 from sandbox.gateway.access import At, Caller, Gate, permit
+from sandbox.gateway.described import PROBLEM
 from sandbox.gateway.pages import After, Limit, page
 from sandbox.gateway.snapshot import settled
-from sandbox.schemas import Checkpoint, Entries, Entry, Event, LogKey, Page, Records
-from sandbox.store import log
+from sandbox.schemas import Checkpoint, Entries, Entry, Event, LogKey, Page, Records, Report
+from sandbox.store import cosignatures, log
 
 router = APIRouter(prefix="/v1", tags=["log"])
 
-_BATCH: Final = 1000
+JSON: Final = "application/json"
+TAR: Final = "application/x-tar"
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 
 
 @router.get("/events")
@@ -45,12 +45,12 @@ def key(gate: At, _caller: Caller) -> LogKey:
     return LogKey(vkey=vkey(house.log_name, INTL.public_key(house.log_key)))
 
 
-@router.get("/log/checkpoint")
+@router.get("/log/checkpoint", responses={404: PROBLEM})
 def checkpoint(gate: At, caller: Caller) -> Checkpoint:
-    """The newest signed checkpoint."""
+    """The newest signed checkpoint, with its cosignatures."""
     permit(gate, caller, "event", "read_all")
     with gate.house.sessions.reading() as session:
-        newest = log.checkpoint(session)
+        newest = cosignatures.note(session)
     if newest is None:
         raise NotFound("checkpoint_missing")
     return Checkpoint(size=newest[0], note=newest[1])
@@ -64,12 +64,16 @@ def entries(
     permit(gate, caller, "event", "read_all")
     _read(gate, caller, "entries")
     with gate.house.sessions.reading() as session:
-        return Entries(entries=[Entry(**_entry(*found)) for found in log.entries(session, start, limit)])
+        return Entries(entries=[Entry(**exporting.entry(*found)) for found in log.entries(session, start, limit)])
 
 
 @router.get("/log/records")
 def records(
-    gate: At, caller: Caller, table: Annotated[str, Query(max_length=40)], after: After = "", limit: Limit = 100
+    gate: At,
+    caller: Caller,
+    table: Annotated[str, Query(max_length=40)],
+    after: Annotated[str, Query(max_length=400, description="Only records after this one.")] = "",
+    limit: Limit = 100,
 ) -> Records:
     """A page of an audited table, in the form that the log's digests cover."""
     permit(gate, caller, "record", "read")
@@ -84,52 +88,39 @@ def records(
     )
 
 
-@router.get("/log/bundle", response_class=StreamingResponse)
+@router.get("/log/bundle", response_class=StreamingResponse, responses={200: {"content": {JSON: {"schema": {}}}}})
 def bundle(gate: At, caller: Caller) -> StreamingResponse:
-    """Checkpoint, leaves and records at one instant, as `audit/verify.py` reads them.
+    """Checkpoint, records and leaves at one instant, as one JSON value.
 
     Pages of a living gateway would not fit together: a record could be newer than the leaves that vouch for it.
     """
-    permit(gate, caller, "event", "read_all")
-    permit(gate, caller, "record", "read")
+    _may_see_all(gate, caller)
     _read(gate, caller, "bundle")
     stack = ExitStack()
-    session, size, note = settled(gate.house.sessions, stack)
-    return StreamingResponse(_bundle(stack, session, size, note), media_type="application/json")
+    instant = settled(gate.house, stack)
+    return StreamingResponse(exporting.as_json(gate.house, instant, stack), media_type=JSON)
 
 
-def _bundle(stack: ExitStack, session: Session, size: int, note: str) -> Iterator[str]:
-    with stack:
-        yield f'{{"v":1,"checkpoint":{json.dumps(note)},"entries":['
-        yield from _joined(_entries(session, size))
-        yield '],"records":{'
-        yield from _joined(_records(session))
-        yield "}}"
+@router.get("/log/export", response_class=StreamingResponse, responses={200: {"content": {TAR: _BINARY}}})
+def export(gate: At, caller: Caller) -> StreamingResponse:
+    """The same as a tar of the folder that `audit/verify.py` reads: records, tiles, bundles of entries, checkpoint."""
+    _may_see_all(gate, caller)
+    _read(gate, caller, "export")
+    stack = ExitStack()
+    instant = settled(gate.house, stack)
+    return StreamingResponse(exporting.as_tar(gate.house, gate.tree, instant, stack), media_type=TAR)
 
 
-def _entries(session: Session, size: int) -> Iterator[str]:
-    for start in range(0, size, _BATCH):
-        for found in log.entries(session, start, min(_BATCH, size - start)):
-            yield json.dumps(_entry(*found))
+@router.get("/log/report")
+def report(gate: At, caller: Caller, month: Annotated[str, Query(max_length=40)]) -> Report:
+    """The page of a month, as a note that the log's key signs: every figure with the leaves that it comes from."""
+    permit(gate, caller, "event", "read_all")
+    return Report(month=month, note=monthly.page_of(gate.house, month, lambda: _read(gate, caller, "report")))
 
 
-def _records(session: Session) -> Iterator[str]:
-    for table in log.AUDITED:
-        for path, values in log.records(session, table, "", 2**62):
-            yield f"{json.dumps(path)}:{json.dumps(plain(values), ensure_ascii=False)}"
-
-
-def _joined(parts: Iterator[str]) -> Iterator[str]:
-    """The parts with commas between them, in pieces worth sending."""
-    piece: list[str] = []
-    comma = ""
-    for part in parts:
-        piece.append(comma + part)
-        comma = ","
-        if len(piece) == 200:
-            yield "".join(piece)
-            piece = []
-    yield "".join(piece)
+def _may_see_all(gate: Gate, caller: Principal) -> None:
+    permit(gate, caller, "event", "read_all")
+    permit(gate, caller, "record", "read")
 
 
 def _read(gate: Gate, caller: Principal, what: str) -> None:
@@ -152,7 +143,3 @@ def _event(found: tuple[str, int | None, bytes]) -> Event:
     }
     # Without its place: gaps between places would show when events that are not the reader's were written (P7.1).
     return Event(id=event_id, event=told)
-
-
-def _entry(index: int, body: bytes, leaf: str) -> dict[str, Any]:
-    return {"index": index, "body": base64.b64encode(body).decode("ascii"), "leaf": leaf}

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from sandbox.errors import NotFound
 from sandbox.gateway.access import At, Caller, permit
+from sandbox.gateway.described import PROBLEM
 from sandbox.gateway.keys import digest_of, new_key
 from sandbox.gateway.pages import After, Limit, page
 from sandbox.schemas import Me, NewPrincipal, Page, Principal, PrincipalAsk, Revoked, Tenant, TenantAsk
@@ -14,7 +15,7 @@ from sandbox.store import principals as store
 router = APIRouter(prefix="/v1", tags=["people"])
 
 
-@router.get("/me")
+@router.get("/me", responses={404: PROBLEM})
 def me(gate: At, caller: Caller) -> Me:
     """Whom the key stands for."""
     with gate.house.sessions.reading() as session:

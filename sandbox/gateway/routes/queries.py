@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import anyio
 from anyio import to_thread
@@ -18,9 +19,11 @@ from sandbox.crypto.suite import INTL
 from sandbox.errors import RequestError
 from sandbox.flow import Principal
 from sandbox.flow import Request as Question
+from sandbox.gateway import trails
 from sandbox.gateway.access import At, Caller, Gate, denials_recorded, permit
+from sandbox.gateway.described import PROBLEM
 from sandbox.gateway.pages import After, Limit, page
-from sandbox.query import answer
+from sandbox.query import answer, ends
 from sandbox.query.render import as_arrow
 from sandbox.schemas import Page, QueryAsk, QuerySummary
 from sandbox.store import queries as store
@@ -30,14 +33,16 @@ router = APIRouter(prefix="/v1", tags=["queries"])
 
 ARROW = "application/vnd.apache.arrow.stream"
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {"model": schemas.Answer, "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}}
+    200: {"model": schemas.Answer, "content": {ARROW: {"schema": {"type": "string", "format": "binary"}}}},
+    409: PROBLEM,
 }
+_ASKED = {**_ANSWERS, 200: {**_ANSWERS[200], "model": schemas.Answer | schemas.Explanation}}
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", min_length=8, max_length=200, pattern=r"^[\x21-\x7e]+$")
 ]
 
 
-@router.post("/queries", response_model=None, responses=_ANSWERS)
+@router.post("/queries", response_model=None, responses=_ASKED)
 async def ask(
     body: QueryAsk, request: Request, gate: At, caller: Caller, idempotency_key: IdempotencyKey = None
 ) -> Response:
@@ -51,24 +56,33 @@ async def ask(
     question = _question(body, caller, idempotency_key)
     if body.explain:
         return JSONResponse(await gate.readers.run(caller.tenant, partial(_explain, gate, question)))
-    pending = await _paid(gate, question)
-    while (seconds := pending.leaves_in()) > 0:
-        await anyio.sleep(seconds)
-    found = await to_thread.run_sync(partial(answer.conclude, gate.parts, caller, pending))
+    pending, ended = await _paid(gate, question)
+    await asyncio.shield(ended)
+    found = await to_thread.run_sync(partial(answer.read, gate.parts, caller, pending.query_id))
     return _shaped(request, found)
 
 
-async def _paid(gate: Gate, question: Question) -> answer.Pending:
+_Paid: TypeAlias = "tuple[answer.Pending, asyncio.Task[None]]"
+"""A charged question, and the task that ends it at its rung, whether or not its caller still waits."""
+
+
+async def _paid(gate: Gate, question: Question) -> _Paid:
     """Charge the question; computing goes on behind, in the slot it has, while the route holds without a thread."""
     loop = asyncio.get_running_loop()
-    paid: asyncio.Future[answer.Pending] = loop.create_future()
+    paid: asyncio.Future[_Paid] = loop.create_future()
 
     charged: list[answer.Pending] = []
+
+    def resolve(pending: answer.Pending) -> None:
+        ended = _kept(gate, _ended(gate, pending))
+        if not paid.done():  # the caller may have gone
+            paid.set_result((pending, ended))
 
     def work() -> None:
         pending = _submit(gate, question)
         charged.append(pending)
-        loop.call_soon_threadsafe(_resolve, paid, pending)
+        trails.paid(pending)
+        loop.call_soon_threadsafe(resolve, pending)
         answer.finish(gate.parts, pending)
 
     async def behind() -> None:
@@ -78,15 +92,24 @@ async def _paid(gate: Gate, question: Question) -> answer.Pending:
             if not paid.done():
                 paid.set_exception(error)
 
-    task = asyncio.create_task(behind())
-    gate.behind.add(task)
-    task.add_done_callback(gate.behind.discard)
+    _kept(gate, behind())
     return await paid
 
 
-def _resolve(paid: asyncio.Future[answer.Pending], pending: answer.Pending) -> None:
-    if not paid.done():  # the caller may have gone
-        paid.set_result(pending)
+async def _ended(gate: Gate, pending: answer.Pending) -> None:
+    """Hold until the rung, without a thread; then write what became of the query."""
+    while (seconds := pending.leaves_in()) > 0:
+        await anyio.sleep(seconds)
+    trails.went("hold", 0.0)
+    await to_thread.run_sync(partial(ends.end, gate.parts, pending))
+
+
+def _kept(gate: Gate, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that a stopping gateway waits for."""
+    task = asyncio.create_task(work)
+    gate.behind.add(task)
+    task.add_done_callback(gate.behind.discard)
+    return task
 
 
 def _submit(gate: Gate, question: Question) -> answer.Pending:
@@ -129,7 +152,7 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
         "epsilon": None if epsilon is None else str(epsilon),
         "within": None if body.within is None else body.within.hex(),
         "rows": body.rows,
-    }
+    } | ({} if body.version is None else {"version": body.version})  # left out: the digests of the first release hold
     return Question(
         principal=caller,
         sql=body.sql,
@@ -138,6 +161,7 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
         epsilon=epsilon,
         within=body.within,
         rows=body.rows,
+        version=body.version,
         idempotency_key=idempotency_key,
         digest=INTL.digest(json.dumps(asked, sort_keys=True).encode()).hex(),
     )

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
 
-from sandbox.errors import IntegrityFailed
+from sandbox.errors import IntegrityFailed, SandboxError
+from sandbox.store.connecting import is_url
 from sandbox.store.sessions import Sessions
+
+_LOCK: Final = 0x73616E64626F78
+"""What the advisory lock of a migration is about."""
+
+_TRIES: Final = 5
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Alembic's context belongs to the process."""
 
 
 def _config() -> Config:
@@ -27,36 +42,88 @@ def head() -> str:
     return revision
 
 
-def current(path: Path) -> str | None:
-    """The revision of the database at `path`; None if there is no database, or an empty one.
+def current(database: str | Path, *, password_file: Path | None = None) -> str | None:
+    """The revision of a database (a file, or a URL); None if there is no file, or it is empty.
 
     Raises:
-        DependencyFailed: `database_failed`.
+        RequestError, DependencyFailed: as `Sessions` and its `check`.
+        IntegrityFailed: `database_collation`.
     """
-    if not path.exists():
+    if not is_url(database) and not Path(database).exists():
         return None
-    sessions = Sessions(path)
+    sessions = Sessions(database, password_file=password_file, pool=1)
     try:
+        sessions.check()
         with sessions.reading() as session:
-            return MigrationContext.configure(session.connection()).get_current_revision()
+            return revision(session)
     finally:
         sessions.close()
 
 
-def upgrade(path: Path) -> None:
-    """Bring the database at `path` to `head()` in one transaction, making it if it is not there.
+def known(revision: str) -> bool:
+    """Whether this release knows the revision: its own, or an earlier one."""
+    return any(one.revision == revision for one in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def revision(session: Session) -> str | None:
+    """The revision of the database that a session is on; None for an empty one."""
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def is_older(found: str | None) -> bool:
+    """Whether `upgrade` brings a database of this revision to `head()`; a newer release's is unknown here."""
+    known = ScriptDirectory.from_config(_config()).walk_revisions()
+    return found != head() and found in {script.revision for script in known}
+
+
+def upgrade(database: str | Path, *, password_file: Path | None = None, revision: str | None = None) -> None:
+    """Bring a database (a file, or a URL) to `head()` in one transaction, making the file if it is not there.
+
+    An empty one can be brought to an earlier `revision`, to be filled from a backup of that time.
+
+    Two that start at one time do not both migrate: the second waits, and finds it done.
 
     Raises:
-        IntegrityFailed: `schema_foreign`, the database is of a revision that this release does not know (a newer one).
-        DependencyFailed: `database_failed`.
+        IntegrityFailed: `schema_foreign`, the database is of a revision that this release does not know (a newer one);
+            `database_collation`.
+        RequestError, DependencyFailed: as `Sessions` and its `check`.
     """
-    sessions = Sessions(path)
-    config = _config()
+    sessions = Sessions(database, password_file=password_file, pool=1)
+    wanted = revision or head()
     try:
-        with sessions.begin() as session:
-            config.attributes["connection"] = session.connection()
-            command.upgrade(config, "head")
+        sessions.check()
+        for tried in range(1, _TRIES + 1):
+            try:
+                return _upgrade(sessions, wanted)
+            except (SandboxError, ProgrammingError) as error:
+                # Where advisory locks do nothing, the second to make a table fails, at once or after the first has
+                # ended; what it wanted is then done all the same.
+                found = current(database, password_file=password_file)
+                if found == wanted:
+                    return None
+                crossed = isinstance(error, ProgrammingError) or error.code in {"database_busy", "database_refused"}
+                if not crossed or tried == _TRIES:
+                    raise
+                time.sleep(tried)
     except CommandError:
-        raise IntegrityFailed("schema_foreign", found=current(path), known=head()) from None
+        found = current(database, password_file=password_file)
+        raise IntegrityFailed("schema_foreign", found=found, known=head()) from None
     finally:
         sessions.close()
+
+
+def _upgrade(sessions: Sessions, wanted: str) -> None:
+    config = _config()
+    with sessions.begin() as session:
+        if not sessions.embedded:
+            _alone(session)
+        config.attributes["connection"] = session.connection()
+        with _ONE_AT_A_TIME:
+            command.upgrade(config, wanted)
+
+
+def _alone(session: Session) -> None:
+    """Wait for another migration; and then take the time that a table takes."""
+    session.execute(text("SET LOCAL lock_timeout = '10min'"))
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -109,9 +109,20 @@ _POSTGRESQL: Final = (
     ("tiles_never_changed", "UPDATE OR DELETE", "tiles", "true", "tiles are never changed"),
 )
 
-SECOND_POSTGRESQL: Final[tuple[str, ...]] = tuple(
-    statement
-    for name, when, table, condition, text in _POSTGRESQL
-    for statement in (_function(name, condition, text), _guard(name, when, table))
+_EMPTIED: Final = ("events", "ledger", "caps", "tiles")
+
+SECOND_POSTGRESQL: Final[tuple[str, ...]] = (
+    *(
+        statement
+        for name, when, table, condition, text in _POSTGRESQL
+        for statement in (_function(name, condition, text), _guard(name, when, table))
+    ),
+    # Row triggers do not see a table that is emptied at once.
+    _function("never_emptied", "true", "what is written is never emptied"),
+    *(
+        f"CREATE TRIGGER {table}_never_emptied BEFORE TRUNCATE ON {table} FOR EACH STATEMENT "
+        "EXECUTE FUNCTION never_emptied()"
+        for table in _EMPTIED
+    ),
 )
 """What revision 0002 creates on PostgreSQL, where nothing can replace a row without an update or a delete."""

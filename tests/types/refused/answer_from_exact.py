@@ -1,6 +1,7 @@
 from sandbox.flow import Exact
-from sandbox.query.answer import Parts, settle
+from sandbox.query.paid import store
+from sandbox.query.parts import Parts
 
 
 def leak(parts: Parts, exact: Exact) -> None:
-    settle(parts, exact)  # refused: arg-type
+    store(parts, exact)  # refused: arg-type

@@ -16,7 +16,7 @@ NAME = "sandbox.example/log"
 PRIVATE = bytes(range(32))
 VKEY = vkey(NAME, INTL.public_key(PRIVATE))
 
-TERMS: dict[str, Any] = {"purpose": "城市交通研究", "datasets": ["a.b"], "epsilon": "3000000000000"}
+TERMS: dict[str, Any] = {"purpose": "城市交通研究", "datasets": ["a.b"], "epsilon": "1000"}
 CAPS = [["dataset", "ds_1"], ["grant", "grt_1"], ["population", "pop_1"]]
 FRONTIER = [["0", "900"], ["500", "400"], ["1000", "0"]]
 

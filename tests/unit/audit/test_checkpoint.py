@@ -96,7 +96,7 @@ def test_a_signature_has_one_spelling() -> None:
     last = NOTE[-3]
     assert NOTE.endswith("=\n")
     respelled = NOTE[:-3] + alphabet[alphabet.index(last) ^ 1] + "=\n"
-    with pytest.raises(IntegrityFailed, match="note_not_signed"):
+    with pytest.raises(IntegrityFailed, match="note_malformed"):
         open_note(respelled, VKEY)
 
 

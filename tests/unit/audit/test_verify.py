@@ -18,21 +18,28 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.audit import merkle, verify
+from sandbox.audit import books, merkle, verify
 from sandbox.audit.checkpoint import sign_note, vkey
+from sandbox.audit.export import verify_bundle, write_export
 from sandbox.audit.merkle import leaf_hash
 from sandbox.audit.records import record_digest
 from sandbox.crypto.suite import INTL
 from tests.unit.audit.story import CAPS, NAME, PRIVATE, TERMS, VKEY, Story, before_grant, granted, honest
 
-SOURCE = Path(verify.__file__)
+SOURCE, OTHER_HALF = Path(verify.__file__), Path(books.__file__)
 STORY = honest()
 BUNDLE = STORY.bundle()
 ENTRIES = len(BUNDLE["entries"])
 
 
 def found(bundle: dict[str, Any], key: str = VKEY, earlier: tuple[str, ...] = ()) -> str:
-    return "\n".join(verify.verify(bundle, key, earlier))
+    return "\n".join(verify_bundle(bundle, key, earlier))
+
+
+def exported(folder: Path, bundle: dict[str, Any]) -> None:
+    """The same bundle as an export."""
+    bodies = [base64.b64decode(entry["body"]) for entry in bundle["entries"]]
+    write_export(folder, bundle["checkpoint"], bodies, bundle["records"].items())
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> str:
@@ -109,7 +116,7 @@ def test_a_body_and_its_leaf_changed_together_are_found() -> None:
         set_body(bundle["entries"][3], body)
         bundle["entries"][3]["leaf"] = leaf_hash(body).hex()
 
-    assert f"the checkpoint of {ENTRIES} events does not sign these {ENTRIES}" in changed(forge)
+    assert f"the checkpoint of {ENTRIES} events does not sign these" in changed(forge)
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLE["records"]))
@@ -189,14 +196,14 @@ def test_a_removed_event_is_found(index: int) -> None:
 
     for renumber in (False, True):
         findings = changed(lambda bundle, r=renumber: remove(bundle, r))
-        assert f"the checkpoint of {ENTRIES} events does not sign these {ENTRIES - 1}" in findings
+        assert f"the checkpoint of {ENTRIES} events does not sign these" in findings
 
 
 def test_an_added_event_is_found() -> None:
     story = honest()
     story.tell("log.read", "a1", {})
     bundle = story.bundle() | {"checkpoint": BUNDLE["checkpoint"]}
-    assert f"the checkpoint of {ENTRIES} events does not sign these {ENTRIES + 1}" in found(bundle)
+    assert f"the checkpoint of {ENTRIES} events does not sign these" in found(bundle)
 
 
 def test_events_that_changed_places_are_found() -> None:
@@ -206,7 +213,7 @@ def test_events_that_changed_places_are_found() -> None:
 
     findings = changed(swap)
     assert "does not sign these" in findings
-    assert "event 1 (evt_002, principal.create): comes twice, or is not where its index 2 says" in findings
+    assert "event 1: is not where its index 2 says" in findings
 
 
 def test_an_event_told_twice_is_found() -> None:
@@ -217,7 +224,7 @@ def test_an_event_told_twice_is_found() -> None:
 
 def test_a_missing_record_and_one_from_nowhere_are_named() -> None:
     findings = changed(lambda bundle: bundle["records"].pop("principals/m1"))
-    assert "record principals/m1: is missing, though event 1 (evt_001, principal.create) tells of it" in findings
+    assert "record principals/m1: is missing: event 1 (evt_001, principal.create) tells of it" in findings
     findings = changed(lambda bundle: bundle["records"].update({"principals/m9": {"id": "m9"}}))
     assert "record principals/m9: no event tells of it" in findings
 
@@ -231,11 +238,13 @@ def test_a_log_written_anew_and_signed_anew_is_found_by_an_earlier_checkpoint() 
     del rewritten.bodies[event]
     del rewritten.rows["principals/m3"]
     assert found(rewritten.bundle()) == "", "alone, it looks proved"
-    assert "the checkpoint of 8 events does not sign these" in found(rewritten.bundle(), earlier=(old,))
+    assert "the earlier checkpoint of 8 events does not sign a beginning of these" in found(
+        rewritten.bundle(), earlier=(old,)
+    )
 
 
 def test_a_log_rolled_back_behind_an_earlier_checkpoint_is_found() -> None:
-    assert "does not sign these" in found(granted().bundle(), earlier=(STORY.checkpoint(),))
+    assert "does not sign a beginning of these" in found(granted().bundle(), earlier=(STORY.checkpoint(),))
 
 
 # --- the ledger: a gateway that breaks its own rules, and signs that it did -------------------------------------------
@@ -248,7 +257,7 @@ def test_a_charge_over_the_frontier_is_named(spent: dict[str, int]) -> None:
     story = granted()
     story.charge("qry_1", **spent)
     assert f"event {len(story.bodies) - 1} (" in found(story.bundle())
-    assert "query.charge): takes cap grant/grt_1 over its frontier" in found(story.bundle())
+    assert "query.charge): takes caps/grant/grt_1 over its frontier" in found(story.bundle())
 
 
 def test_charges_that_pass_the_frontier_only_together_are_named() -> None:
@@ -263,7 +272,7 @@ def test_a_step_charged_twice_is_named() -> None:
     story = granted()
     story.charge("qry_1", eps_p=1)
     story.charge("qry_1", eps_p=1)
-    assert "charges grant/grt_1 again for the same step of qry_1" in found(story.bundle())
+    assert "charges ledger/qry_1/main/grant/grt_1 again" in found(story.bundle())
 
 
 def test_a_refund_is_named() -> None:
@@ -310,12 +319,14 @@ def test_a_ledger_row_that_hides_its_cost_or_is_invented_is_named() -> None:
     story = honest()
     path = "ledger/qry_1/main/grant/grt_1"
     story.tell_rows("log.read", "a1", {}, {path: story.rows[path] | {"eps_p": 1}})
-    assert found(story.bundle()) == f"record {path}: does not follow from the events (eps_p is 1, not 500)"
+    assert f"record {path}: is not what event {ENTRIES} (" in found(story.bundle())
     story = honest()
     story.tell_rows("log.read", "a1", {}, {"ledger/qry_9/main/grant/grt_1": {"eps_p": 0}})
-    assert "record ledger/qry_9/main/grant/grt_1: does not follow from the events (nothing gives it)" in found(
-        story.bundle()
-    )
+    assert "what begins at byte" in found(story.bundle()), "it is no line of the ledger at all"
+    story = honest()
+    row = story.rows[path] | {"request": "qry_9"}
+    story.tell_rows("log.read", "a1", {}, {"ledger/qry_9/main/grant/grt_1": row})
+    assert f"record ledger/qry_9/main/grant/grt_1: is not what event {ENTRIES} (" in found(story.bundle())
 
 
 def test_a_charge_before_or_after_its_grants_life_is_named() -> None:
@@ -486,7 +497,7 @@ def test_junk_inside_an_event_is_a_finding_and_never_an_accident(junk: Any, data
 
 @pytest.mark.parametrize("junk", [None, [], 7, "", {}, {"v": 2}, {"v": 1}])
 def test_a_bundle_that_is_none_is_a_finding(junk: Any) -> None:
-    assert verify.verify(junk, VKEY)
+    assert verify_bundle(junk, VKEY)
 
 
 # --- it stands alone --------------------------------------------------------------------------------------------------
@@ -507,16 +518,19 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=6)
     )
 )
 def test_its_canonical_form_is_that_of_rfc_8785(value: Any) -> None:
-    assert verify.canonical(value) == rfc8785.dumps(value)
+    assert books.encode(books.canonical(value)).encode() == rfc8785.dumps(value)
 
 
 def test_its_keys_are_ordered_as_utf_16() -> None:
     value = {"\U00010000": 1, "\ue000": 2}  # by code point it would be the other way
-    assert verify.canonical(value) == rfc8785.dumps(value) == '{"\U00010000":1,"\ue000":2}'.encode()
+    assert (
+        books.encode(books.canonical(value)).encode() == rfc8785.dumps(value) == '{"\U00010000":1,"\ue000":2}'.encode()
+    )
 
 
-def test_it_is_short_and_imports_nothing_of_ours() -> None:
-    text = SOURCE.read_text("utf-8")
+@pytest.mark.parametrize("source", [SOURCE, OTHER_HALF])
+def test_it_is_short_and_imports_nothing_of_ours(source: Path) -> None:
+    text = source.read_text("utf-8")
     assert len(text.splitlines()) < 250
     names = set()
     for node in ast.walk(ast.parse(text)):
@@ -526,26 +540,60 @@ def test_it_is_short_and_imports_nothing_of_ours() -> None:
             assert node.level == 0
             names.add(node.module or "")
     tops = {name.split(".")[0] for name in names}
-    assert tops - {"cryptography"} <= sys.stdlib_module_names
+    # Of the package it takes its other half, which it finds beside it when it runs alone.
+    assert tops - {"cryptography", "books", "sandbox"} <= sys.stdlib_module_names
+    assert "from sandbox" not in text.replace("from sandbox.audit import books\n", "")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    shutil.copy(SOURCE, folder / "verify.py")
-    command = [sys.executable, "-I", "verify.py", *arguments]  # -I: our package is not on the path
+    for source in (SOURCE, OTHER_HALF):
+        shutil.copy(source, folder / source.name)
+    # -S -s -E would take `cryptography` away as well; a package of ours would show: `books` then comes from there.
+    code = "import runpy, sys; sys.modules['sandbox'] = None; sys.path.insert(0, '.'); runpy.run_path('verify.py', run_name='__main__')"
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_it_runs_alone_and_tells_by_its_exit_code(tmp_path: Path) -> None:
-    (tmp_path / "bundle.json").write_text(json.dumps(BUNDLE))
+    exported(tmp_path / "export", BUNDLE)
     (tmp_path / "log.vkey").write_text(VKEY + "\n")
     (tmp_path / "old.note").write_text(STORY.checkpoint(5), "utf-8")
-    done = run(tmp_path, "bundle.json", "--key", "@log.vkey", "--earlier", "old.note")
+    done = run(tmp_path, "export", "--key", "@log.vkey", "--earlier", "old.note", "--grants", "--totals")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"verified: {ENTRIES} events, {len(BUNDLE['records'])} records\n"
+    assert done.stdout.splitlines() == [
+        "verified 核验通过",
+        *(
+            f"caps/{scope}/{subject} epsilon=1000 delta=100 spent_eps_p=500 spent_rho=400 spent_delta=3"
+            for scope, subject in CAPS
+        ),
+    ]
     broken = copy.deepcopy(BUNDLE)
     broken["records"]["caps/grant/grt_1"]["spent_eps_p"] = "499"
-    (tmp_path / "bundle.json").write_text(json.dumps(broken))
-    done = run(tmp_path, "bundle.json", "--key", VKEY)
+    exported(tmp_path / "broken", broken)
+    done = run(tmp_path, "broken", "--key", VKEY)
     assert (done.returncode, done.stderr) == (1, "")
     assert "record caps/grant/grt_1: is not what event" in done.stdout
     assert "verified" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nowhere", "--key", VKEY), ("export", "--key", "@nowhere"), ("export", "--key", VKEY, "--receipt", "nowhere")],
+)
+def test_what_cannot_be_read_is_named_and_has_an_exit_code_of_its_own(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    exported(tmp_path / "export", BUNDLE)
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be read 无法读取: nowhere" in done.stderr
+
+
+def test_names_that_would_write_over_the_terminal_are_shown_without_their_teeth(tmp_path: Path) -> None:
+    story = honest()
+    story.tell_rows("log.read", "a1", {}, {"tenants/\x1b[2K": {"id": "t"}})
+    del story.rows["tenants/\x1b[2K"]
+    exported(tmp_path / "export", story.bundle())
+    done = run(tmp_path, "export", "--key", VKEY)
+    assert done.returncode == 1
+    assert "record tenants/?[2K: is missing" in done.stdout

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from sandbox.audit import verify
 from sandbox.cli.main import run
 from tests.unit.gateway.living import AIRPORTS, POPULATION, VISITS, Living, living, served, working, write_sources
 
@@ -179,17 +182,48 @@ def test_8_a_company_reads_its_events(sandbox: Terminal) -> None:
     assert second[0]["id"] > first[0]["id"]
 
 
+def test_8_a_company_keeps_a_receipt_and_proves_it_alone(sandbox: Terminal) -> None:
+    events = sandbox.json("engineer", "events", "--limit", "1000")
+    charge = next(e for e in events if e["event"]["type"] == "query.charge")
+    kept, key = sandbox.folder / "receipt.json", f"@{sandbox.alive.house.home / 'log.vkey'}"
+    assert f"sandbox verify-receipt {kept}" in sandbox("engineer", "receipt", charge["event"]["subject"], "--save", str(kept))
+    assert json.loads(kept.read_text("utf-8")) == json.loads(sandbox("engineer", "receipt", charge["id"]))
+    assert run(["verify-receipt", str(kept), "--key", key]) == 0
+    assert "no such answer" in sandbox("rival", "receipt", charge["event"]["subject"], code=2)
+    assert "no such event" in sandbox("rival", "receipt", charge["id"], code=2)
+
+
+def test_9_the_auditor_takes_an_export_away(sandbox: Terminal) -> None:
+    folder, key = sandbox.folder / "taken" / "export", f"@{sandbox.alive.house.home / 'log.vkey'}"
+    assert "verify.py" in sandbox("auditor", "audit", "export", str(folder))
+    alone = [sys.executable, verify.__file__, str(folder), "--key", key]
+    assert subprocess.run(alone, capture_output=True, check=False).returncode == 0
+    assert str(folder) in sandbox("auditor", "audit", "export", str(folder), code=2)
+    sandbox("engineer", "audit", "export", str(sandbox.folder / "no"), code=3)
+    assert not (sandbox.folder / "no").exists()
+
+
+def test_9_the_auditor_keeps_a_month(sandbox: Terminal) -> None:
+    month, kept = sandbox.alive.house.clock.text()[:7], sandbox.folder / "month.md"
+    assert str(kept) in sandbox("auditor", "audit", "report", "--month", month, "--save", str(kept))
+    assert f"日志月报 {month}" in kept.read_text("utf-8")
+    assert "— sandbox/" in sandbox("auditor", "audit", "report", "--month", month)
+    assert "month" in sandbox("auditor", "audit", "report", "--month", "2026-13", code=2)
+    assert "not begun" in sandbox("auditor", "audit", "report", "--month", "2199-01", code=2)
+    assert "begins in" in sandbox("auditor", "audit", "report", "--month", "1999-01", code=2)
+    sandbox("engineer", "audit", "report", "--month", month, code=3)
+
+
 def test_9_the_auditor_proves_the_log_and_finds_a_changed_record(sandbox: Terminal) -> None:
     home = sandbox.alive.house.home
-    saved = sandbox.folder / "bundle.json"
+    saved = sandbox.folder / "saved"
     out = sandbox("auditor", "audit", "verify", "--vkey", str(home / "log.vkey"), "--save", str(saved))
     assert "Verified" in out
     assert "核验通过" in out
-    assert json.loads(saved.read_text("utf-8"))["v"] == 1
+    assert (saved / "tile").is_dir()
     assert "out of band" in sandbox("auditor", "audit", "verify")
-    earlier = sandbox.folder / "earlier.note"
-    earlier.write_text(json.loads(saved.read_text("utf-8"))["checkpoint"], "utf-8")
-    sandbox("auditor", "audit", "verify", "--earlier", str(earlier))
+    sandbox("auditor", "audit", "verify", "--earlier", str(saved / "checkpoint"))
+    assert str(saved) in sandbox("auditor", "audit", "verify", "--save", str(saved), code=2)
     sandbox("engineer", "audit", "verify", code=3)
     (grant,) = sandbox.json("engineer", "grant", "list")
     connection = sqlite3.connect(home / "sandbox.db")

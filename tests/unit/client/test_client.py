@@ -65,6 +65,16 @@ def test_an_explanation_is_free(client: Client) -> None:
     assert explained["bounds"]["rows_per_unit"] == 1
 
 
+def test_a_version_may_be_named(client: Client) -> None:
+    assert client.explain(SQL, epsilon="0.01", version=1)["version"] == 1
+    behind = json.loads(client.query(SQL, epsilon="0.01", version=1).schema.metadata[b"sandbox"])
+    assert behind["version"] == 1
+    for call in (client.query, client.explain):
+        with pytest.raises(ProblemError) as caught:
+            call(SQL, epsilon="0.01", version=2)
+        assert (caught.value.code, caught.value.status) == ("version_unknown", 404)
+
+
 def test_a_refusal_is_an_exception_with_code_status_and_both_texts(client: Client) -> None:
     with pytest.raises(ProblemError) as caught:
         client.query("SELECT count(docvi) FROM health.visits", epsilon=1)

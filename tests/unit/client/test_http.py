@@ -75,6 +75,47 @@ def test_a_broken_connection_is_tried_again_under_the_same_idempotency_key() -> 
     assert len(waits) == 2
 
 
+def problem(code: str, **headers: str) -> httpx2.Response:
+    body = {"code": code, "text": {"en": "No.", "zh": "无。"}}
+    return httpx2.Response(503, json=body, headers=headers)
+
+
+def test_a_gateway_that_asks_to_come_again_is_asked_again_under_the_same_key() -> None:
+    seen, waits = [], []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers["Idempotency-Key"])
+        return problem("database_busy", **{"Retry-After": "2"}) if len(seen) < 3 else httpx2.Response(200, json={})
+
+    assert http(answer, waits).post("/v1/queries", {}, idempotency_key="k" * 8) == {}
+    assert seen == ["k" * 8] * 3
+    assert waits == [2.0, 2.0]
+
+
+def test_it_waits_no_longer_than_it_likes_and_gives_up_at_last() -> None:
+    waits: list[float] = []
+    with pytest.raises(ProblemError) as caught:
+        http(lambda _: problem("database_failed", **{"Retry-After": "3600"}), waits).get("/v1/me")
+    assert caught.value.code == "database_failed"
+    assert waits == [5.0]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        problem("query_no_answer", **{"Retry-After": "5"}),
+        problem("home_read_only", **{"Retry-After": "5"}),
+        problem("database_failed"),
+        httpx2.Response(429, json={"code": "too_many_requests", "text": {"en": "", "zh": ""}}, headers={"Retry-After": "5"}),
+    ],
+)
+def test_what_another_try_does_not_mend_is_told_at_once(response: httpx2.Response) -> None:
+    waits: list[float] = []
+    with pytest.raises(ProblemError):
+        http(lambda _: response, waits).post("/v1/queries", {}, idempotency_key="k" * 8)
+    assert waits == []
+
+
 def test_a_post_without_idempotency_key_is_sent_once() -> None:
     seen = []
 

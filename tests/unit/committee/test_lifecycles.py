@@ -8,9 +8,9 @@ from sandbox.audit.event import EVENT_TYPES
 from sandbox.committee.applications import APPLICATION, GRANT
 from sandbox.machine import Machine
 from sandbox.policy.decisions import ROLE_NAMES
-from sandbox.policy.lifecycles import QUERY
+from sandbox.policy.lifecycles import DATASET, QUERY, REMOVAL, VERSION
 
-TABLES = [APPLICATION, GRANT, QUERY]
+TABLES = [APPLICATION, GRANT, QUERY, DATASET, VERSION, REMOVAL]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -14,7 +14,7 @@ from sandbox.messages import texts
 from sandbox.messages.committee import TEXTS
 
 ROOT = Path(sandbox.__file__).parent
-STORE = ("ledger", "committee", "principals", "queries", "sessions", "migrations/__init__")
+STORE = ("ledger", "committee", "principals", "queries", "sessions", "failures", "connecting", "migrations/__init__")
 FILES = [
     *ROOT.glob("policy/*.py"), *ROOT.glob("committee/*.py"), *(ROOT / "store" / f"{name}.py" for name in STORE),
     ROOT / "machine.py",

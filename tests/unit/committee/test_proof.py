@@ -8,15 +8,14 @@ import sqlite3
 import pytest
 
 from sandbox.audit import checkpoint, merkle
+from sandbox.audit.export import verify_bundle
 from sandbox.audit.records import plain
-from sandbox.audit.verify import verify
 from sandbox.committee import applications
 from sandbox.crypto.suite import INTL
 from sandbox.flow import Cost
 from sandbox.privacy.accounting import UNIT
-from sandbox.store import log, queries
-from tests.unit.store.home import Home
-from tests.unit.store.test_queries import ask
+from sandbox.store import log, numbering, queries
+from tests.unit.store.home import Home, ask
 
 ORIGIN = "sandbox.test/log"
 KEY = INTL.new_signing_key()
@@ -25,7 +24,7 @@ VKEY = checkpoint.vkey(ORIGIN, INTL.public_key(KEY))
 
 def bundle(home: Home) -> dict[str, object]:
     with home.sessions.begin() as session:
-        log.number(session)
+        numbering.number(session)
         entries = [
             {"index": index, "body": base64.b64encode(body).decode(), "leaf": leaf}
             for index, body, leaf in log.entries(session, 0, 10_000)
@@ -75,7 +74,7 @@ def told(home: Home) -> Home:
 
 
 def test_the_verifier_proves_it_all(told: Home) -> None:
-    assert verify(bundle(told), VKEY) == []
+    assert verify_bundle(bundle(told), VKEY) == []
 
 
 @pytest.mark.parametrize(
@@ -96,4 +95,4 @@ def test_a_changed_record_is_named(told: Home, statement: str, path: str) -> Non
     connection.execute(statement)
     connection.commit()
     connection.close()
-    assert any(path in finding for finding in verify(bundle(told), VKEY))
+    assert any(path in finding for finding in verify_bundle(bundle(told), VKEY))

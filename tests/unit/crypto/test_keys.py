@@ -126,3 +126,22 @@ def test_a_wrapped_key_does_not_open_elsewhere_or_changed() -> None:
             root.unwrap(changed, "pop_1")
     with pytest.raises(IntegrityFailed, match="wrapping_key_differs"):
         root.unwrap(b"", "pop_1")
+
+
+def test_a_credential_of_the_service_may_have_the_mask_of_its_access_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd shows it as 0440 to a service that is not root; the folder is the service's alone."""
+    RootKey.create(tmp_path / "root.key")
+    (tmp_path / "root.key").chmod(0o440)
+    with pytest.raises(IntegrityFailed):
+        RootKey.load(tmp_path / "root.key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    RootKey.load(tmp_path / "root.key")
+    (tmp_path / "root.key").chmod(0o444)
+    with pytest.raises(IntegrityFailed):
+        RootKey.load(tmp_path / "root.key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "other"))
+    (tmp_path / "root.key").chmod(0o440)
+    with pytest.raises(IntegrityFailed):
+        RootKey.load(tmp_path / "root.key")

@@ -105,7 +105,7 @@ population: residents
 title: {en: Residents, zh: 居民}
 unit: resident
 identifier: {kind: digits}
-identifiers_max: 1000000
+identifiers_max: 10000000
 registered: {count: 8420000, provenance: {documented: census}}
 """
 

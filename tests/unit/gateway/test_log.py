@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.audit.verify import verify
+from sandbox.audit.export import verify_bundle
 from tests.unit.gateway.living import Living, living, working
 
 
@@ -29,7 +29,7 @@ def vkey(alive: Living) -> str:
 
 def test_the_bundle_proves_itself(full: Living) -> None:
     found = bundle(full)
-    assert verify(found, vkey(full)) == []
+    assert verify_bundle(found, vkey(full)) == []
     assert {path.partition("/")[0] for path in found["records"]} >= {"caps", "grants", "principals", "datasets"}
 
 
@@ -51,7 +51,7 @@ def test_the_bundle_proves_itself_while_the_gateway_writes(full: Living) -> None
     writer.start()
     try:
         for _ in range(3):
-            assert verify(bundle(full), vkey(full)) == []
+            assert verify_bundle(bundle(full), vkey(full)) == []
     finally:
         stop.set()
         writer.join()
@@ -114,11 +114,11 @@ def test_an_unknown_table_is_refused_with_those_there_are(full: Living) -> None:
 
 def test_a_changed_byte_is_named(tmp_path: Path) -> None:
     with living(tmp_path) as alive, working(alive):
-        assert verify(bundle(alive), vkey(alive)) == []
+        assert verify_bundle(bundle(alive), vkey(alive)) == []
         rival = alive.people["rival"].id
         connection = sqlite3.connect(alive.house.home / "sandbox.db")
         with connection:
             connection.execute("UPDATE principals SET roles = '[\"auditor\"]' WHERE id = ?", (rival,))
         connection.close()
-        findings = verify(bundle(alive), vkey(alive))
+        findings = verify_bundle(bundle(alive), vkey(alive))
     assert any(f"principals/{rival}" in finding for finding in findings)

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sandbox.gateway.app import openapi
+from sandbox.gateway.app import _described, openapi
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "openapi.json"
-OPEN = {"/health/live", "/health/ready"}
+HEALTH = {"/health/live", "/health/ready"}
+PUBLIC = {"/log/checkpoint", "/log/tile/{path}"}
+"""The log's proofs, which anybody may check."""
 
 
 def written() -> str:
@@ -31,19 +33,45 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
-def test_every_operation_but_health_needs_a_key() -> None:
+def test_every_operation_needs_a_key_but_health_and_the_public_log() -> None:
     for path, method, operation in operations():
-        assert (operation.get("security") == [{"key": []}]) == (path not in OPEN), (path, method)
+        assert (operation.get("security") == [{"key": []}]) == (path not in HEALTH | PUBLIC), (path, method)
 
 
-def test_every_operation_says_what_it_does_and_how_it_refuses() -> None:
+def test_every_operation_says_what_it_does() -> None:
     for path, method, operation in operations():
         assert operation["description"], (path, method)
-        assert operation["responses"]["default"]["content"].keys() == {"application/problem+json"}, (path, method)
 
 
-def test_everything_is_under_v1_but_health() -> None:
-    assert {path for path, _, _ in operations() if not path.startswith("/v1/")} == OPEN
+def test_every_refusal_is_told_by_its_status_and_none_by_default() -> None:
+    described = openapi()["components"]["responses"]
+    for path, method, operation in operations():
+        responses = operation["responses"]
+        assert "default" not in responses, (path, method)
+        assert "422" not in responses, (path, method)
+        wanted = {"403", "503"} | ({"413", "429"} if path not in HEALTH else set())
+        wanted |= {"401"} if "security" in operation else set()
+        wanted |= {"400", "404", "408", "409"} if "requestBody" in operation else set()
+        assert wanted <= responses.keys(), (path, method)
+        for status, response in responses.items():
+            if int(status) < 300:
+                assert response["content"], (path, method)
+            elif "$ref" in response:
+                assert response["$ref"].rpartition("/")[2] == f"Refused{status}"
+    for name, response in described.items():
+        assert response["content"].keys() == {"application/problem+json"}, name
+    for status in ("429", "503"):
+        assert described[f"Refused{status}"]["headers"]["Retry-After"]["required"]
+
+
+def test_the_description_is_the_same_when_it_is_asked_for_twice() -> None:
+    app = _described(None)
+    assert app.openapi() == app.openapi() == openapi()
+
+
+def test_everything_is_under_v1_but_health_and_the_log() -> None:
+    others = {path for path, _, _ in operations() if not path.startswith("/v1/")}
+    assert others == HEALTH | PUBLIC | {"/log/tile/entries/{path}"}
 
 
 if __name__ == "__main__":

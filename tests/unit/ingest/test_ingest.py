@@ -174,7 +174,8 @@ def stored_units(folder: Path, rows: Sequence[Sequence[object]], key: Workshop |
     """Stored rows by pseudonym, ingested under one population key however often this is called."""
     name = f"d{len(list(folder.iterdir()))}"
     workshop = key or make_workshop(folder / "shared", most_buffered=300)
-    workshop.source(csv_of(rows), f"{name}.csv")
+    # A guest of her own, whom no test takes away: a source without a row is refused.
+    workshop.source(csv_of([*rows, ["guest", "1", "walk", "", "0.25"]]), f"{name}.csv")
     # The lineage's name is part of the order's key: read the stored rows, then make room for the next run.
     done = workshop.run(manifest(COLUMNS, source=f"{name}.csv"))
     assert done.state == "committed", done.error
@@ -260,7 +261,7 @@ def test_caps_open_with_the_chance_of_a_collision_spent(workshop: Workshop) -> N
 
 @promise("P2.2", "P2.5")
 def test_no_more_identifiers_than_declared_are_ever_stored(tmp_path: Path) -> None:
-    workshop = make_workshop(tmp_path / "w", POPULATION.replace("1_000_000", "10"))
+    workshop = make_workshop(tmp_path / "w", POPULATION.replace("1_000_000", "10").replace("20_000", "10"))
     workshop.source(csv_of([[f"p{i}", 1, "walk", "", 1] for i in range(6)]))
     assert workshop.run(manifest(COLUMNS)).state == "committed"
     second = workshop.run(manifest(COLUMNS, name="city.more"))
@@ -333,11 +334,22 @@ def test_an_unknown_connector(workshop: Workshop) -> None:
     assert (done.error["code"], done.error["params"]["known"]) == ("connector_unknown", ["csv", "parquet"])
 
 
-def test_no_rows_at_all_is_a_dataset(workshop: Workshop) -> None:
+@pytest.mark.parametrize("rows", ["", ",1,walk,n,1\n  ,2,ride,,1\n"])
+def test_a_source_without_a_usable_row_makes_no_dataset(workshop: Workshop, rows: str) -> None:
+    workshop.source(HEAD + rows)
+    done = workshop.run(manifest(COLUMNS))
+    assert (done.state, done.report) == ("failed", None)
+    assert done.error is not None
+    assert (done.error["code"], done.error["params"]) == (
+        "ingest_empty", {"dataset": "city.visits", "file": "visits.csv"},
+    )  # fmt: skip
+    assert dict(workshop.logged())["ingest.fail"] == {"ingest": done.id, "attempt": 1, "reason": "source"}
+    assert workshop.objects() == []
+
+
+def test_an_empty_public_table_is_a_mistake_too(workshop: Workshop) -> None:
     workshop.source(HEAD)
-    assert workshop.run(manifest(COLUMNS)).state == "committed"
-    assert workshop.rows() == []
-    assert sorted(workshop.files()) == [(0, 0), (0, 1), (0, 2)]
+    assert (workshop.run(PUBLIC).error or {})["code"] == "ingest_empty"
 
 
 # --- public tables ----------------------------------------------------------------------------------------------------

@@ -179,8 +179,19 @@ def test_a_bad_cap_is_refused(text: str, code: str) -> None:
 
 
 @promise("P2.2")
+def test_fewer_identifiers_than_are_registered_are_refused_with_the_place() -> None:
+    text = POPULATION.replace("1_000_000", "19_999")
+    with pytest.raises(SandboxError) as caught:
+        parse_population(text, "p.yaml")
+    assert (caught.value.code, caught.value.params["registered"]) == ("identifiers_below_registered", 20_000)
+    assert caught.value.position is not None
+    assert "19_999" in text.splitlines()[caught.value.position.line - 1]
+    assert parse_population(POPULATION.replace("1_000_000", "20_000"), "p.yaml").n_ids == 20_000
+
+
+@promise("P2.2")
 def test_so_many_identifiers_that_a_collision_is_likely_are_refused() -> None:
     with pytest.raises(SandboxError) as caught:
-        parse_population(POPULATION.replace("count: 20_000", "count: 90_000_000_000").replace("1_000_000", "1_000_000_000"), "p")
+        parse_population(POPULATION.replace("count: 20_000", "count: 100_000_000").replace("1_000_000", "1_000_000_000"), "p")
     assert caught.value.code == "cap_delta_small"
     assert delta_0(10**9) == 54210109

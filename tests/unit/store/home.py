@@ -16,13 +16,18 @@ from sandbox.ids import new_id
 from sandbox.policy.terms import Application, Grant, Terms
 from sandbox.privacy import accounting
 from sandbox.privacy.accounting import UNIT, Cap
-from sandbox.store import committee, ledger, log, migrations, principals
+from sandbox.store import committee, ledger, log, migrations, principals, queries
 from sandbox.store import tables as t
+from sandbox.store.queries import NewQuery, QueryRecord
 from sandbox.store.sessions import Sessions
 
 START = datetime(2026, 11, 20, 8, tzinfo=UTC)
 N_IDS = 1_000_000
 POPULATION_DELTA = accounting.default_delta(100_000)
+
+
+COST = Cost(eps_p=UNIT // 10)
+LEASE = 60.0
 
 
 def half(rho: int, _delta: int) -> int:
@@ -38,10 +43,12 @@ def small_cap(epsilon: int = 10 * UNIT, delta: int = POPULATION_DELTA) -> Cap:
 class Home:
     """Everything a test of the store needs; `minutes(n)` lets time pass."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "", password_file: Path | None = None) -> None:
+        """On an SQLite file in the folder, or on a migrated database of a server."""
         self.path = folder / "home.db"
-        migrations.upgrade(self.path)
-        self.sessions = Sessions(self.path)
+        if not database:
+            migrations.upgrade(self.path)
+        self.sessions = Sessions(database or self.path, password_file=password_file, pool=20)
         self._at = START
         self.clock = Clock(lambda: self._at)
         with self.sessions.begin() as session:
@@ -153,3 +160,26 @@ class Home:
 
         with self.sessions.reading() as session:
             return [dict(row) for row in session.execute(select(*model.__table__.columns)).mappings()]
+
+
+def ask(
+    home: Home,
+    grant: Grant,
+    *,
+    by: Principal | None = None,
+    key: tuple[str, str] | None = None,
+    cost: Cost = COST,
+    population: str = "",
+) -> QueryRecord:
+    """A charged query; in another population, under no lineage's cap."""
+    query = NewQuery(
+        id=new_id("qry"), grant=grant.id, population=population or home.population, request={"sql": "SELECT 1"},
+        priced={"n": 2**60}, plan="ab" * 32, version="ver_1", rung_ms=250,
+    )  # fmt: skip
+    datasets = [] if population else [home.datasets["health.visits"]]
+    passing = ledger.keys_of(grant=grant.id, datasets=datasets, population=query.population)
+    with home.sessions.begin() as session:
+        return queries.insert_charged(
+            session, home.clock, actor=by or home.engineer, query=query, step="main", keys=passing, cost=cost,
+            idempotency=key, worker="wrk_1", lease_seconds=LEASE,
+        )  # fmt: skip

@@ -10,16 +10,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError
 
 from sandbox.errors import IntegrityFailed
-from sandbox.flow import Cost
-from sandbox.privacy.accounting import UNIT
-from sandbox.store import ledger, log, migrations
+from sandbox.store import migrations
 from sandbox.store import tables as t
 from sandbox.store.sessions import Sessions
-from tests.promises import promise
-from tests.unit.store.home import Home
 
 
 def test_models_and_migrated_schema_agree(tmp_path: Path) -> None:
@@ -75,65 +70,3 @@ def test_a_foreign_revision_is_refused_and_left_alone(tmp_path: Path) -> None:
         migrations.upgrade(path)
     assert caught.value.code == "schema_foreign"
     assert migrations.current(path) == "9999"
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM events",
-        "UPDATE events SET body = x'00'",
-        "UPDATE events SET leaf = 'x', idx = 7 WHERE idx IS NULL",
-        "UPDATE events SET tenant = 'x'",
-        "UPDATE OR REPLACE events SET idx = 0 WHERE idx IS NULL",
-        "UPDATE events SET idx = 99 WHERE idx = 0",
-        "UPDATE events SET idx = NULL WHERE idx = 0",
-        "INSERT OR REPLACE INTO events SELECT id, idx, at, type, 'x', subject, body, leaf, seq FROM events",
-        "INSERT OR REPLACE INTO events SELECT 'evt_new', 0, at, type, tenant, subject, body, leaf, 99 FROM events LIMIT 1",
-        "INSERT OR REPLACE INTO events SELECT 'evt_new', NULL, at, type, tenant, subject, body, leaf, seq FROM events LIMIT 1",
-        "UPDATE events SET seq = 99 WHERE idx IS NULL",
-    ],
-)
-def test_events_are_only_ever_numbered(home: Home, statement: str) -> None:
-    with home.sessions.begin() as session:
-        log.number(session, limit=1)
-    before = home.rows(t.EventRow)
-    with pytest.raises(IntegrityError, match="never"), home.sessions.begin() as session:
-        session.execute(text(statement))
-    assert home.rows(t.EventRow) == before
-    with home.sessions.begin() as session:
-        assert log.number(session) == len(before) - 1
-
-
-@promise("P6.5")
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "DELETE FROM ledger",
-        "UPDATE ledger SET eps_p = 0",
-        "UPDATE ledger SET at = 'x'",
-        "INSERT OR REPLACE INTO ledger SELECT request, step, scope, subject, tenant, 0, 0, 0, event, at FROM ledger",
-        "UPDATE caps SET spent_eps_p = spent_eps_p - 1",
-        "UPDATE caps SET spent_rho = 0",
-        "UPDATE caps SET spent_delta = 0",
-        "DELETE FROM caps",
-        "REPLACE INTO caps SELECT scope, subject, tenant, epsilon, delta, conversion, frontier, 0, 0, 0, 'x' FROM caps",
-    ],
-)
-def test_nothing_is_refunded_whatever_the_statement(home: Home, statement: str) -> None:
-    grant = home.grant()
-    keys = ledger.keys_of(grant=grant.id, datasets=[home.datasets["health.visits"]], population=home.population)
-    with home.sessions.begin() as session:
-        ledger.charge(
-            session, home.clock, actor=home.engineer, query_id="qry_1", step="main", grant=grant.id, keys=keys,
-            cost=Cost(eps_p=UNIT // 10, rho=UNIT // 1000, delta=1), details={},
-        )  # fmt: skip
-    before = home.rows(t.LedgerRow), home.rows(t.CapRow)
-    with pytest.raises(IntegrityError, match=r"never|stays spent"), home.sessions.begin() as session:
-        session.execute(text(statement))
-    assert (home.rows(t.LedgerRow), home.rows(t.CapRow)) == before
-
-
-def test_the_database_itself_refuses_a_cap_that_is_overspent(home: Home) -> None:
-    for column in ("spent_eps_p", "spent_delta"):
-        with pytest.raises(IntegrityError, match="in_cap"), home.sessions.begin() as session:
-            session.execute(text(f"UPDATE caps SET {column} = 4000000000000000000"))

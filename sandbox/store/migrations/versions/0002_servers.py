@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,6 +13,8 @@ revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+
+T = TypeVar("T")
 
 _ID = sa.String(48)
 _AT = sa.String(24)
@@ -29,7 +33,7 @@ def upgrade() -> None:
         op.execute(statement)
 
 
-def _added(table: str, name: str, kind: sa.types.TypeEngine[object], default: str) -> None:
+def _added(table: str, name: str, kind: sa.types.TypeEngine[T], default: str) -> None:
     op.add_column(table, sa.Column(name, kind, nullable=False, server_default=default))
 
 

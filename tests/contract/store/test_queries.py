@@ -8,41 +8,12 @@ import threading
 import pytest
 
 from sandbox.errors import Conflict, Denied, SandboxError
-from sandbox.flow import Cost, Principal
-from sandbox.ids import new_id
-from sandbox.policy.terms import Grant
+from sandbox.flow import Cost
 from sandbox.privacy.accounting import UNIT
-from sandbox.store import committee, ledger, log, queries
+from sandbox.store import committee, log, queries
 from sandbox.store import tables as t
-from sandbox.store.queries import NewQuery, QueryRecord
 from tests.promises import promise
-from tests.unit.store.home import Home
-
-COST = Cost(eps_p=UNIT // 10)
-LEASE = 60.0
-
-
-def ask(
-    home: Home,
-    grant: Grant,
-    *,
-    by: Principal | None = None,
-    key: tuple[str, str] | None = None,
-    cost: Cost = COST,
-    population: str = "",
-) -> QueryRecord:
-    """A charged query; in another population, under no lineage's cap."""
-    query = NewQuery(
-        id=new_id("qry"), grant=grant.id, population=population or home.population, request={"sql": "SELECT 1"},
-        priced={"n": 2**60}, plan="ab" * 32, version="ver_1", rung_ms=250,
-    )  # fmt: skip
-    datasets = [] if population else [home.datasets["health.visits"]]
-    passing = ledger.keys_of(grant=grant.id, datasets=datasets, population=query.population)
-    with home.sessions.begin() as session:
-        return queries.insert_charged(
-            session, home.clock, actor=by or home.engineer, query=query, step="main", keys=passing, cost=cost,
-            idempotency=key, worker="wrk_1", lease_seconds=LEASE,
-        )  # fmt: skip
+from tests.unit.store.home import LEASE, Home, ask
 
 
 def states(home: Home) -> list[object]:

@@ -1,0 +1,102 @@
+"""What becomes of a paid query: its end, written at the rung and at no other moment, its resume, and the sweep."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from sandbox.clock import parse_rfc3339, rfc3339
+from sandbox.errors import SandboxError
+from sandbox.flow import Charged
+from sandbox.query.paid import charged_of, discard, priced_again, settle
+from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
+from sandbox.store import queries
+from sandbox.store.queries import QueryRecord
+
+_log = logging.getLogger("sandbox.query")
+_PAGE: Final = 500
+
+
+def pending_of(parts: Parts, charged: Charged) -> Pending:
+    """The pending question of a charge."""
+    leaves = leaves_at(charged.charged_at, charged.priced.rung, charged.attempt)
+    return Pending(query_id=charged.query_id, leaves_at=leaves, clock=parts.clock, charged=charged)
+
+
+def leaves_of(record: QueryRecord) -> str:
+    """When the present attempt's answer leaves."""
+    return leaves_at(record.charged_at, record.rung_ms / 1000, record.attempt)
+
+
+def end(parts: Parts, pending: Pending) -> None:
+    """At the rung: write what became of the query. The log is public in its size: it may grow at no other moment.
+
+    An answer that is not stored by now is an overrun from now on. Of a failure only a code or a class is kept.
+    """
+    charged = pending.charged
+    if charged is None:
+        return
+    with pending.outcome.lock:
+        pending.outcome.ended = True
+        stored, failure = pending.outcome.stored, pending.outcome.failure
+    try:
+        if stored is not None:
+            with step(parts, "settle"):
+                settle(parts, stored)
+            return
+        _end_without(parts, charged, failure or "query_overrun")
+    except SandboxError as error:
+        # Ended by another attempt meanwhile, or the database is away: the lease will run out.
+        _log.error("query %s: its end could not be written: %s", charged.query_id, error.code)
+        return
+    withdraw(parts, charged.query_id)
+
+
+def _end_without(parts: Parts, charged: Charged, code: str) -> None:
+    """Log the end of a query without an answer; it stays charged."""
+    _log.error("query %s ended without an answer: %s", charged.query_id, code)
+    with parts.sessions.begin() as session:
+        if code == "query_overrun":
+            queries.overrun(session, parts.clock, charged.query_id, charged.attempt)
+        else:
+            queries.fail(session, parts.clock, charged.query_id, charged.attempt, "query_no_answer")
+
+
+def withdraw(parts: Parts, query_id: str) -> None:
+    """Delete what was stored for a query without an answer; what cannot be deleted now is left for `sweep`."""
+    try:
+        discard(parts, query_id)
+    except SandboxError as error:
+        _log.warning("query %s: what it stored stays until the next sweep: %s", query_id, error.code)
+
+
+def take_over(parts: Parts) -> Pending | None:
+    """Take over one charged query whose worker is gone; the caller runs `finish`, and `end` at its later rung.
+
+    Raises:
+        NotFound, IntegrityFailed: what was stored with the charge is not there any more; it ends at its next lease.
+    """
+    with parts.sessions.reading() as session:
+        if not queries.abandoned(session, parts.clock):
+            return None
+    with parts.sessions.begin() as session:
+        record = queries.take_over(session, parts.clock, parts.worker_id, LEASE_SECONDS)
+        if record is None:
+            return None
+        rung = max(parse_rfc3339(leaves_of(record)), parts.clock.now())
+        queries.hold(session, record, rfc3339(rung + timedelta(seconds=LEASE_SECONDS)))
+    return pending_of(parts, charged_of(priced_again(parts, record), record))
+
+
+def sweep(parts: Parts) -> int:
+    """Delete stored answers of queries that ended without one, and whose deletion died; gives their number."""
+    stored = [key.rsplit("/", 1)[1] for key in parts.objects.list("v1/answers/")]
+    swept = 0
+    for start in range(0, len(stored), _PAGE):
+        with parts.sessions.reading() as session:
+            lost = queries.without_answer(session, stored[start : start + _PAGE])
+        for query_id in lost:
+            discard(parts, query_id)
+            swept += 1
+    return swept
