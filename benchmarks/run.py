@@ -20,7 +20,7 @@ import duckdb
 import httpx2
 import pyarrow.parquet as pq
 
-from benchmarks import table
+from benchmarks import log, servers, table
 from demo import stage
 from sandbox.clock import parse_rfc3339
 from sandbox.crypto.suite import INTL
@@ -200,7 +200,13 @@ def main() -> None:
     with open_house(stage.HOME) as house:
         kernel = kernels(house, principal, BENCH / "plain.parquet")
         steps = fixed(house, principal)
-    report = {"ingest": loaded, "copy": copy, "http": whole, "kernels": kernel, "steps": steps}
+    say("a million events, made and verified offline …")
+    million = log.verify_million() | log.inclusion_proof()
+    say(f"  {million}")
+    say("PostgreSQL and S3 against the embedded default …")
+    on_servers = {"appends": servers.appends(), "trips": servers.round_trips()}
+    say(f"  {on_servers}")
+    report = {"ingest": loaded, "copy": copy, "http": whole, "kernels": kernel, "steps": steps, "log": million, **on_servers}
     (BENCH / "report.json").write_text(json.dumps(report, indent=1))
     (ROOT / "docs/performance.md").write_text(page(report), "utf-8")
     say("wrote docs/performance.md")
@@ -217,6 +223,8 @@ def page(r: dict[str, Any]) -> str:
     ratio = r["copy"] / r["ingest"]["seconds"]
     own = sum(t for s, t in r["steps"].items() if s not in {"compute", "noise", "hold"})
     peak = max(r["ingest"]["peak"], r["http"]["peak"])
+    bare, appended = r["appends"]["bare"], r["appends"]["ours"]
+    trips = r["trips"]
     lines = [
         "# Performance",
         "",
@@ -236,11 +244,19 @@ def page(r: dict[str, Any]) -> str:
         f"| fixed cost of a query without compute, noise and hold: under 5 ms | {own:.1f} ms | {verdict(own, 5.0)} |",
         f"| ingest: at least half the speed of DuckDB's own sorted COPY | {ratio:.2f} ({r['ingest']['seconds']:.1f} s against {r['copy']:.1f} s) | {verdict(ratio, 0.5, least=True)} |",
         f"| memory of ingest and query: under 1 GB | {peak:.0f} MB peak of the gateway process ({r['ingest']['before']:.0f} MB before) | {verdict(peak, 1000)} |",
+        f"| events appended durably by 16 writers on PostgreSQL: at least 0.8 of bare inserts | {appended / bare:.2f} ({appended:,.0f} against {bare:,.0f} a second) | {verdict(appended / bare, 0.8, least=True)} |",
+        f"| a million events verified offline: under 10 s | {r['log']['seconds']:.1f} s | {verdict(r['log']['seconds'], 10)} |",
+        f"| an inclusion proof from tiles: under 5 ms | {r['log']['median_ms']:.2f} ms (worst of 200: {r['log']['worst_ms']:.1f} ms) | {verdict(r['log']['median_ms'], 5)} |",
+        "",
+        f"One question without its hold, on PostgreSQL and S3 (both on this machine): {trips['servers']:.0f} ms, {trips['servers'] / trips['embedded']:.1f} times the {trips['embedded']:.0f} ms on SQLite and",
+        "a local folder.",
         "",
         "Where a goal is missed, and why:",
         "",
         "- *Fixed cost.* Charge and settle are two transactions of some thirty statements with their digests, each committed to the",
         "  disk, and the answer is a durable object of its own. Most of the time is Python between the statements, not the disk.",
+        "- *Appends* (where missed). Bare inserts are the driver's own, of the same bytes into a table with the same columns and indexes. An event",
+        "  costs its canonical form, its hash and SQLAlchemy's session around it, in Python; with 16 writers on two cores that is what limits, not the disk.",
         "- *Ingest.* DuckDB's COPY sorts integers. Ours also makes a million pseudonyms by HMAC-SHA256, one call each under the",
         "  interpreter's lock: that alone takes as long as the whole COPY. Then ten million rows get their keyed order, are laid aside",
         "  sealed, sorted, and sealed again.",
