@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sandbox.catalog import ColumnType, DatasetSpec, Population, Provenance, Version
 
 STEPS: Final = (
-    "authenticate", "parse", "decide", "plan", "price", "charge", "compute", "noise", "settle", "hold", "answer",
+    "authenticate", "parse", "decide", "plan", "price", "charge", "compute", "noise", "hold", "settle", "answer",
 )  # fmt: skip
 """The one list: calls in the flow, event types, kill points, benchmark columns, the line in the README."""
 

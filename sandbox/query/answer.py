@@ -1,4 +1,4 @@
-"""The flow of a question, one call a step: parse, decide, plan, price, charge, compute, noise, settle, answer."""
+"""The flow of a question, one call a step: parse, decide, plan, price, charge, compute, noise; at the rung, answer."""
 
 from __future__ import annotations
 

@@ -33,9 +33,10 @@ def test_steps_are_one_list_everywhere() -> None:
     line = " -> ".join(STEPS)
     assert line in (ROOT / "README.md").read_text("utf-8")
     assert line in (ROOT / "ARCHITECTURE.md").read_text("utf-8")
-    code = (ROOT / "sandbox/query/answer.py").read_text("utf-8")
-    traced = re.findall(r'_?step\(parts, "(\w+)"\)', code)
+    # The flow up to the noise, then, at the rung, what became of it, then the answer.
+    flow, ends = ((ROOT / f"sandbox/query/{name}.py").read_text("utf-8") for name in ("answer", "ends"))
+    called = [re.findall(r'_?step\(parts, "(\w+)"\)', code) for code in (flow, ends)]
     inner = [s for s in STEPS if s not in {"authenticate", "hold"}]
-    assert traced == inner
+    assert [*called[0][:-1], *called[1], *called[0][-1:]] == inner
     route = (ROOT / "sandbox/gateway/routes/queries.py").read_text("utf-8")
     assert "leaves_in" in route, "the hold stands in the route, without a thread"
