@@ -9,7 +9,7 @@ from typing import Final
 from sandbox.clock import parse_rfc3339, rfc3339
 from sandbox.errors import SandboxError
 from sandbox.flow import Charged
-from sandbox.query.paid import charged_of, discard, priced_again, settle
+from sandbox.query.paid import charged_of, discard, is_stored, priced_again, settle
 from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
 from sandbox.store import queries
 from sandbox.store.queries import QueryRecord
@@ -80,8 +80,10 @@ def take_over(parts: Parts) -> Pending | None:
     with parts.sessions.reading() as session:
         if not queries.abandoned(session, parts.clock):
             return None
+        exhausted = queries.exhausted(session, parts.clock)
+    stored = [query_id for query_id in exhausted if is_stored(parts, query_id)]
     with parts.sessions.begin() as session:
-        record = queries.take_over(session, parts.clock, parts.worker_id, LEASE_SECONDS)
+        record = queries.take_over(session, parts.clock, parts.worker_id, LEASE_SECONDS, stored=stored)
         if record is None:
             return None
         rung = max(parse_rfc3339(leaves_of(record)), parts.clock.now())

@@ -35,6 +35,11 @@ def store(parts: Parts, noisy: Noisy) -> Stored:
     return Stored(charged=charged, sha256=sha256)
 
 
+def is_stored(parts: Parts, query_id: str) -> bool:
+    """Whether an attempt has stored its noisy numbers."""
+    return parts.objects.size(_name(query_id)) is not None
+
+
 def stored_before(parts: Parts, charged: Charged) -> Stored | None:
     """What an earlier attempt has stored, so that no second noise is drawn (P6.2); None if it had not."""
     size = parts.objects.size(_name(charged.query_id))

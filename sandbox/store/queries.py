@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -173,15 +173,24 @@ def abandoned(session: Session, clock: Clock) -> bool:
     return session.scalar(select(t.QueryRow.id).where(_abandoned(clock)).limit(1)) is not None
 
 
-def take_over(session: Session, clock: Clock, worker: str, lease_seconds: float) -> QueryRecord | None:
+def exhausted(session: Session, clock: Clock) -> list[str]:
+    """Charged queries whose lease has run out in the last attempt that may compute."""
+    last = _abandoned(clock) & (t.QueryRow.attempt >= ATTEMPTS)
+    return list(session.scalars(select(t.QueryRow.id).where(last).order_by(t.QueryRow.id)))
+
+
+def take_over(
+    session: Session, clock: Clock, worker: str, lease_seconds: float, *, stored: Collection[str] = ()
+) -> QueryRecord | None:
     """Lease the oldest charged query whose lease has run out, under the next attempt number; None if there is none.
 
-    Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`).
+    Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`), but for
+    those whose answer is `stored`: nothing is computed or drawn for them any more.
     """
     waiting = select(t.QueryRow).where(_abandoned(clock)).order_by(t.QueryRow.id).limit(1)
     waiting = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)
     while (row := session.scalar(waiting)) is not None:
-        if row.attempt >= ATTEMPTS:
+        if row.attempt >= ATTEMPTS and row.id not in stored:
             fail(session, clock, row.id, row.attempt, "attempts_exhausted")
             continue
         row.state = QUERY.step(row.state, "take_over").target

@@ -106,6 +106,30 @@ def _bytes(home: Path, key: str) -> bytes:
 
 
 @promise("P6.2")
+def test_an_answer_that_is_stored_outlives_every_process_that_would_have_settled_it(prepared: Prepared, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(prepared.home, home)
+    subprocess.run(
+        [sys.executable, "-m", "tests.faults.one_query", str(home), prepared.principal, prepared.tenant],
+        env=os.environ | {VARIABLE: "stored"}, capture_output=True, check=False,
+    )  # fmt: skip
+    with opened(home, prepared.keys) as town:
+        (key,) = town.house.objects.list("v1/answers/")
+        before = _bytes(home, key)
+        for hours in (1, 2, 3):  # takes it over, and dies before the rung
+            later = Clock(lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours))  # type: ignore[misc]
+            pending = ends.take_over(dataclasses.replace(town.house.parts(), clock=later))
+            assert pending is not None
+            assert pending.charged is not None
+            assert pending.charged.attempt == hours + 1
+        answer.finish(town.house.parts(), pending)
+        ends.end(town.house.parts(), pending)
+        with town.house.sessions.reading() as session:
+            (record,) = queries.list_own(session, prepared.tenant)
+        assert (record.state, _bytes(home, key)) == ("settled", before), "and no second noise is drawn"
+
+
+@promise("P6.2")
 def test_a_query_that_dies_twice_ends_as_failed_and_stays_charged(prepared: Prepared, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(prepared.home, home)

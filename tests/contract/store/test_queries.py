@@ -156,6 +156,24 @@ def test_the_second_attempt_can_settle(home: Home) -> None:
     assert states(home) == ["settled"]
 
 
+@promise("P6.2")
+def test_an_exhausted_query_is_taken_again_only_where_its_answer_is_stored(home: Home) -> None:
+    grant = home.grant()
+    lost, kept = ask(home, grant), ask(home, grant)
+    home.minutes(1)
+    with home.sessions.begin() as session:
+        assert queries.exhausted(session, home.clock) == []
+        for _ in (lost, kept):
+            queries.take_over(session, home.clock, "wrk_2", LEASE)
+    home.minutes(2)
+    with home.sessions.begin() as session:
+        assert queries.exhausted(session, home.clock) == [lost.id, kept.id]
+        taken = queries.take_over(session, home.clock, "wrk_3", LEASE, stored=[kept.id])
+    assert taken is not None
+    assert (taken.id, taken.attempt) == (kept.id, 3)
+    assert states(home) == ["failed", "charged"]
+
+
 def test_an_exhausted_query_does_not_hide_the_next_one(home: Home) -> None:
     grant = home.grant()
     ask(home, grant)
