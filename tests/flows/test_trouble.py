@@ -66,19 +66,26 @@ def test_a_full_database_disk_charges_nothing(place: City, capfd: pytest.Capture
     assert spent(place) == before + 10**11
 
 
+def read_only(town: City, switch: str) -> None:
+    """On the one connection that writes; outside of any transaction."""
+    connection = town.house.sessions.writer.raw_connection()
+    try:
+        connection.cursor().execute(f"PRAGMA query_only={switch}")
+    finally:
+        connection.close()
+
+
 def test_a_read_only_database_disk_charges_nothing_and_lets_reading_go_on(place: City) -> None:
     """What SQLite says of a disk that was remounted read-only: SQLITE_READONLY at the first write."""
     before = spent(place)
-    with place.house.sessions.writer.connect() as connection:  # there is one, and everybody's turn comes on it
-        connection.exec_driver_sql("PRAGMA query_only=ON")
+    read_only(place, "ON")
     try:
         got = place.ask(SQL, "read-only-disk", epsilon="0.1")
         assert (got.status_code, got.json()["code"]) == (503, "database_failed")
         assert got.headers["Retry-After"].isdigit()
         assert place.ok("GET", "/v1/grants")["items"], "reading goes on"
     finally:
-        with place.house.sessions.writer.connect() as connection:
-            connection.exec_driver_sql("PRAGMA query_only=OFF")
+        read_only(place, "OFF")
     assert spent(place) == before
     assert place.ask(SQL, "read-only-disk", epsilon="0.1").status_code == 200
     assert spent(place) == before + 10**11
