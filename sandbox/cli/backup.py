@@ -87,7 +87,7 @@ def restore(
     if keys is None:
         show.line(f"Put root.key and log.key into {made.home}/keys, mode 0600. 请将两把密钥放入该处，权限 0600。")
     show.line("Nothing is written there before the newest checkpoint was looked up. 核对最新检查点之前不写入任何内容。")
-    show.line(f"Next 下一步: sandbox serve {home}")
+    show.line(f"Next 下一步: sandbox reconcile {home}, then 然后 sandbox serve {home}")
 
 
 def reconcile(

@@ -126,8 +126,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "home_exists": ("There is a home at {home} already.", "{home} 已是网关主目录。"),
     "home_not_empty": (
-        "{home} is not empty and not a home. Choose an empty or a new folder.",
-        "{home} 非空且不是网关主目录。请选择空目录或新目录。",
+        "{home} is not empty. Choose an empty or a new folder.",
+        "{home} 非空。请选择空目录或新目录。",
     ),
     "home_in_use": (
         "Another process serves {home}. One home has one gateway; stop the other first.",

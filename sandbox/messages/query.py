@@ -134,6 +134,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "IN takes at most {limit} items and was given {found}. Use BETWEEN, or several queries.",
         "IN 最多 {limit} 项，实际 {found} 项。请改用 BETWEEN 或拆分查询。",
     ),
+    "log_not_published": (
+        "The log could not be published for {seconds} seconds, so nothing is charged now; try again later.",
+        "日志已超过 {seconds} 秒未能发布，暂停扣费；未执行任何操作，请稍后重试。",
+    ),
     "query_no_answer": (
         "The query was charged and gives no answer. The operator sees why in the log; asking again is a new charge.",
         "查询已扣费但没有答案。运营方可在日志中查看原因；再次提问将重新计费。",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from sandbox.clock import parse_rfc3339, rfc3339
 from sandbox.errors import Conflict, Denied, DependencyFailed, NotFound, RequestError, SandboxError
@@ -22,8 +22,12 @@ from sandbox.query.plan import plan as make_plan
 from sandbox.query.price import Purse
 from sandbox.query.price import price as make_price
 from sandbox.query.release import noise
-from sandbox.store import committee, datasets, ledger, queries, versions
+from sandbox.store import committee, datasets, duties, ledger, queries, versions
 from sandbox.store.queries import QueryRecord
+
+PUBLISHED_SECONDS: Final = 30
+"""Charges are refused when the log has not been published for so long: a database that is set back then would forget
+more charges than those of this time, and nobody outside could tell."""
 
 __all__ = ["Parts", "Pending", "charge", "conclude", "decide", "explain", "finish", "read", "submit"]
 
@@ -71,7 +75,7 @@ def finish(parts: Parts, pending: Pending) -> None:
     if pending.charged is None:
         return
     try:
-        stored, failure = _computed(parts, pending.charged), None
+        stored, failure = _computed(parts, pending.charged, pending.leaves_at), None
     except Exception as error:  # noqa: BLE001 - whatever happens after the charge has one outcome and one text (P7.1)
         stored, failure = None, error.code if isinstance(error, SandboxError) else type(error).__name__
     with pending.outcome.lock:
@@ -98,14 +102,16 @@ def explain(parts: Parts, request: Request) -> dict[str, Any]:
     return render.explanation(priced, _purse(parts, priced.plan.permitted.grant))
 
 
-def _computed(parts: Parts, charged: Charged) -> Stored:
-    """The part of the flow that a resume takes up again."""
+def _computed(parts: Parts, charged: Charged, leaves: str) -> Stored:
+    """The part of the flow that a resume takes up again; nothing is stored once the rung has passed."""
     if charged.attempt > 1 and (stored := stored_before(parts, charged)) is not None:
         return stored
     with step(parts, "compute"):
         exact = compute(charged, parts.bench)
     with step(parts, "noise"):
         noisy = noise(exact)
+    if parts.clock.text() > leaves:
+        raise DependencyFailed("query_overrun")
     stored = store(parts, noisy)
     # A conversion takes two milliseconds and is remembered: during the hold it costs nobody anything.
     render.spent_and_left(charged.priced.cost, charged.receipt)
@@ -194,12 +200,15 @@ def charge(parts: Parts, priced: Priced) -> Charged:
 
     Raises:
         Denied: `budget_exhausted` or the grant has ended; nothing was written.
+        DependencyFailed: `log_not_published`.
     """
     plan, request = priced.plan, priced.plan.permitted.parsed.request
     grant = plan.permitted.grant
     keys = ledger.keys_of(grant=grant.id, datasets=[plan.dataset_id], population=plan.population_id)
     form = canonical.priced_form(priced)
     with parts.sessions.begin() as session:
+        if duties.is_late(session, parts.clock, "publish", PUBLISHED_SECONDS):
+            raise DependencyFailed("log_not_published", seconds=PUBLISHED_SECONDS)
         caps = ledger.read_caps(session, keys)
         left = accounting.left([(spent + priced.cost, cap) for _, cap, spent in caps])
         grant_cap = next(cap for (scope, _), cap, _ in caps if scope == "grant")

@@ -43,9 +43,10 @@ def end(parts: Parts, pending: Pending) -> None:
     try:
         if stored is not None:
             with step(parts, "settle"):
-                settle(parts, stored)
-            return
-        _end_without(parts, charged, failure or "query_overrun")
+                if settle(parts, stored):
+                    return
+        else:
+            _end_without(parts, charged, failure or "query_overrun")
     except SandboxError as error:
         # Ended by another attempt meanwhile, or the database is away: the lease will run out.
         _log.error("query %s: its end could not be written: %s", charged.query_id, error.code)
@@ -86,9 +87,13 @@ def take_over(parts: Parts) -> Pending | None:
         record = queries.take_over(session, parts.clock, parts.worker_id, LEASE_SECONDS, stored=stored)
         if record is None:
             return None
-        rung = max(parse_rfc3339(leaves_of(record)), parts.clock.now())
+        # Where its processes were away for longer than its later rung, it leaves after this take-over as late as it
+        # would have after its charge: a moment that rows have no part in, and no overrun of the company's.
+        soonest = parts.clock.now() + timedelta(seconds=max(record.rung_ms / 1000, LEASE_SECONDS))
+        rung = max(parse_rfc3339(leaves_of(record)), soonest)
         queries.hold(session, record, rfc3339(rung + timedelta(seconds=LEASE_SECONDS)))
-    return pending_of(parts, charged_of(priced_again(parts, record), record))
+    charged = charged_of(priced_again(parts, record), record)
+    return Pending(query_id=record.id, leaves_at=rfc3339(rung), clock=parts.clock, charged=charged)
 
 
 def sweep(parts: Parts) -> int:

@@ -10,23 +10,17 @@ import numpy as np
 
 from sandbox import crash
 from sandbox.crypto.suite import INTL
-from sandbox.errors import DependencyFailed, IntegrityFailed, NotFound
+from sandbox.errors import IntegrityFailed, NotFound
 from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
 from sandbox.query import canonical
-from sandbox.query.parts import Parts, leaves_at
+from sandbox.query.parts import Parts
 from sandbox.store import committee, datasets, queries, versions
 from sandbox.store.queries import QueryRecord
 
 
 def store(parts: Parts, noisy: Noisy) -> Stored:
-    """Store the noisy numbers sealed. Nobody is told before the rung.
-
-    Raises:
-        DependencyFailed: `query_overrun`, the rung has passed: nothing is stored and nothing leaves.
-    """
+    """Store the noisy numbers sealed. Nobody is told before the rung."""
     charged = noisy.charged
-    if parts.clock.text() > leaves_at(charged.charged_at, charged.priced.rung, charged.attempt):
-        raise DependencyFailed("query_overrun")
     key = _key(parts, charged.priced.plan, charged.query_id)
     sealed = INTL.seal(key, np.ascontiguousarray(noisy.values, dtype="<i8").tobytes(), charged.query_id.encode())
     sha256 = INTL.digest(sealed).hex()
@@ -54,17 +48,22 @@ def discard(parts: Parts, query_id: str) -> None:
     parts.objects.delete(_name(query_id))
 
 
-def settle(parts: Parts, stored: Stored) -> None:
-    """Say, once, that the answer is there.
+def settle(parts: Parts, stored: Stored) -> bool:
+    """Say, once, that the answer is there; False, and it has failed, if its version was destroyed meanwhile.
 
     Raises:
         Conflict: another attempt has ended the query.
     """
+    charged = stored.charged
     with parts.sessions.begin() as session:
+        if versions.is_destroyed(session, charged.priced.plan.version.id):
+            queries.fail(session, parts.clock, charged.query_id, charged.attempt, "version_destroyed")
+            return False
         queries.settle(
             session, parts.clock, stored.charged.query_id, stored.charged.attempt,
             answer_object=_name(stored.charged.query_id), answer_sha256=stored.sha256,
         )  # fmt: skip
+    return True
 
 
 def stored_values(parts: Parts, plan: Plan, record: QueryRecord) -> Ints:

@@ -102,6 +102,12 @@ def free(session: Session, clock: Clock, name: str, owner: str) -> bool:
     return row.lease_until <= clock.text()
 
 
+def is_late(session: Session, clock: Clock, name: str, seconds: float) -> bool:
+    """Whether a duty that has succeeded before has not for so long."""
+    last = session.scalar(select(t.DutyRow.last_ok).where(t.DutyRow.name == name))
+    return last is not None and last < clock.text(plus_seconds=-seconds)
+
+
 def report(session: Session, clock: Clock, name: str, *, worker: str, error: str | None) -> None:
     """Write a duty's success or failure down.
 

@@ -132,6 +132,12 @@ def require_active(name: str, state: str) -> None:
         raise Denied("dataset_destroyed", dataset=name)
 
 
+def is_destroyed(session: Session, version_id: str) -> bool:
+    """Whether its keys are gone; until the transaction ends they stay as they are."""
+    found = select(t.VersionRow.state).where(t.VersionRow.id == version_id).with_for_update(read=True)
+    return session.scalar(found) == "destroyed"
+
+
 def require_open(session: Session, version_id: str) -> None:
     """What is charged for must still be open when it is charged; the caller holds the dataset's cap.
 

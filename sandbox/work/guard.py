@@ -74,8 +74,12 @@ class Guard:
                 self._from_the_start()
                 return False
             with self._sessions.reading() as session:
-                self.check(session)
-                state = home_state.read(session)
+                size, state = log.size(session), home_state.read(session)
+            if size < self._seen:
+                self._close(home_state.ROLLED_BACK)  # for every process, not for this one alone
+                self._sessions.freeze(home_state.ROLLED_BACK)
+                raise DependencyFailed("home_read_only", reason=home_state.ROLLED_BACK)
+            self._seen = size
             if state.mode != home_state.OPEN:
                 self._sessions.freeze(state.code)
             elif time.monotonic() - self._full_at >= FULL_SECONDS:
@@ -115,6 +119,8 @@ class Guard:
         with self._sessions.reading() as session:
             state, found = home_state.read(session), compare(session, self._tree, outside)
             size = log.size(session)
+        if found is None and size < self._seen:
+            found = home_state.ROLLED_BACK  # set back to what is published, and what came after it was answered
         if found is not None:
             self._close(found)
             return found
@@ -122,7 +128,7 @@ class Guard:
             return state.code
         if state.mode != home_state.OPEN:
             self._restored(size)
-        self._seen, self._full_at = size, time.monotonic()
+        self._seen, self._full_at = max(self._seen, size), time.monotonic()
         return None
 
     def _again(self) -> None:

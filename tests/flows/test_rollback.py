@@ -206,6 +206,30 @@ def test_a_database_set_back_under_a_running_gateway_is_found_out(past: Past, tm
         assert town.house.sessions.frozen == home_state.ROLLED_BACK
 
 
+@promise("P6.3")
+def test_what_was_set_back_before_it_was_published_is_not_forgiven(tmp_path: Path) -> None:
+    with city(tmp_path) as town:
+        town.load(some_rows(8))
+        town.grant()
+        publish(town)
+        database = town.house.home / "sandbox.db"
+        with sqlite3.connect(database) as source, sqlite3.connect(tmp_path / "older.db") as older:
+            source.backup(older)
+        assert town.ask(SQL, "the-same-key", epsilon="0.1").status_code == 200
+        town.sequence()  # numbered, and nothing of it is outside yet
+        town.house.guard.run()
+        with sqlite3.connect(tmp_path / "older.db") as older, sqlite3.connect(database) as live:
+            older.backup(live)
+        with pytest.raises(DependencyFailed, match="home_read_only"):
+            town.house.guard.run()
+        for _ in range(3):
+            town.house.guard.run()
+            assert town.house.sessions.frozen == home_state.ROLLED_BACK
+            assert town.ask(SQL, "the-same-key", epsilon="0.1").json()["code"] == "home_read_only", "no second noise"
+        with town.house.sessions.reading() as session:
+            assert home_state.read(session).code == home_state.ROLLED_BACK, "other processes stop as well"
+
+
 def test_a_fork_is_found_out_and_cannot_be_reconciled(past: Past, tmp_path: Path) -> None:
     """A gateway without a guard wrote to the older state, and numbered what it wrote."""
     home = past.restored(tmp_path)

@@ -179,6 +179,7 @@ def test_a_dataset_is_retired_and_destroyed(full: Home) -> None:
         assert [(d.number, d.tiers) for d in removals.doomed(session, "ds_1")] == [(1, 3), (2, 3)]
         assert versions.destroyed_among(session, ["ver_1", "ver_2", "x"]) == {"ver_1", "ver_2"}
         assert versions.kept(session, "ds_1") == []
+        assert [versions.is_destroyed(session, version) for version in ("ver_1", "ver_none")] == [True, False]
         remembered, declared = versions.remembered(session, datasets.version_by_id(session, "ver_1"))
         assert (remembered, declared.id, declared.wrapped_key) == (SPEC, "ver_1", b"")
         done = removals.finish(session, full.clock, second.id, certificate="note\n", sha256="ab" * 32, objects=3)

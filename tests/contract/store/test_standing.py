@@ -88,6 +88,12 @@ def test_a_duty_and_its_holder(home: Home) -> None:
         with pytest.raises(Conflict):
             duties.fence(session, "publish", "w1", fence)
         duties.report(session, home.clock, "publish", worker="w2", error="object_store_failed")
+        assert not duties.is_late(session, home.clock, "publish", 30), "it has never succeeded: there is nothing to be late"
+        duties.report(session, home.clock, "publish", worker="w2", error=None)
+        assert not duties.is_late(session, home.clock, "publish", 30)
+        home.minutes(1)
+        assert duties.is_late(session, home.clock, "publish", 30)
+        duties.report(session, home.clock, "publish", worker="w2", error="object_store_failed")
         (duty,) = duties.all_duties(session)
         assert (duty.name, duty.error, duty.holder, duty.fence) == ("publish", "object_store_failed", "w2", 2)
 
