@@ -67,7 +67,13 @@ class History:
             yield self._event("application.vote", who, told, {f"votes/app_1/review/{who}": row})
         told = {"grant": "grt_1", "application": "app_1", "terms": record_digest(terms), "votes_needed": 2}
         row = {"id": "grt_1", "tenant": "firm", "application": "app_1", "terms": terms, "state": "active"}
-        yield self._event("grant.create", "m2", {**told, "consents_needed": [], "caps": CAPS[1:2]}, {"grants/grt_1": row})
+        yield self._event(
+            "grant.create", "m2", {**told, "consents_needed": [], "caps": CAPS[1:2]}, {"grants/grt_1": row}
+        )
+        row = {"id": "ds_1", "tenant": "city", "name": "a.b", "population": "pop_1"}
+        yield self._event("dataset.add", "m1", {"dataset": "ds_1"}, {"datasets/ds_1": row})
+        row = {"id": "ver_1", "tenant": "city", "dataset": "ds_1"}
+        yield self._event("ingest.commit", "system", {"dataset": "ds_1"}, {"versions/ver_1": row})
         for scope, subject in CAPS:
             fixed = {"scope": scope, "subject": subject, "epsilon": str(10**17), "delta": "100", "conversion": "50"}
             spent = dict.fromkeys(("eps_p", "rho", "delta"), "0")

@@ -73,25 +73,34 @@ def _split(size: int) -> int:
     return 1 << (size - 1).bit_length() - 1
 
 
+def inclusion_ranges(index: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves whose roots lead from leaf `index` to the root over `size`, lowest first.
+
+    Raises:
+        IndexError: there is no such leaf.
+    """
+    if not 0 <= index < size:
+        raise IndexError(index)
+    ranges: list[tuple[int, int]] = []
+    low, high = 0, size
+    while high - low > 1:
+        middle = low + _split(high - low)
+        if index < middle:
+            ranges.append((middle, high))
+            high = middle
+        else:
+            ranges.append((low, middle))
+            low = middle
+    return ranges[::-1]
+
+
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """The siblings that lead from leaf `index` to the root, lowest first.
 
     Raises:
         IndexError: there is no such leaf.
     """
-    if not 0 <= index < len(leaves):
-        raise IndexError(index)
-    proof: list[bytes] = []
-    low, high = 0, len(leaves)
-    while high - low > 1:
-        middle = low + _split(high - low)
-        if index < middle:
-            proof.append(root(leaves[middle:high]))
-            high = middle
-        else:
-            proof.append(root(leaves[low:middle]))
-            low = middle
-    return proof[::-1]
+    return [root(leaves[low:high]) for low, high in inclusion_ranges(index, len(leaves))]
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected: bytes) -> bool:
@@ -112,29 +121,38 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and node == expected
 
 
+def consistency_ranges(old_size: int, size: int) -> list[tuple[int, int]]:
+    """The ranges of leaves from whose roots both the root over `old_size` and that over `size` follow, lowest first.
+
+    Raises:
+        IndexError: `old_size` is not between 0 and `size`.
+    """
+    if not 0 <= old_size <= size:
+        raise IndexError(old_size)
+    if old_size in {0, size}:
+        return []
+    ranges: list[tuple[int, int]] = []
+    low, high, whole = 0, size, True  # whole: the old tree is exactly the subtree looked at
+    while old_size != high:
+        middle = low + _split(high - low)
+        if old_size <= middle:
+            ranges.append((middle, high))
+            high = middle
+        else:
+            ranges.append((low, middle))
+            low, whole = middle, False
+    if not whole:
+        ranges.append((low, high))
+    return ranges[::-1]
+
+
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
     """Nodes from which both the root of the first `old_size` leaves and that of all leaves follow.
 
     Raises:
         IndexError: `old_size` is not between 0 and the number of leaves.
     """
-    if not 0 <= old_size <= len(leaves):
-        raise IndexError(old_size)
-    if old_size in {0, len(leaves)}:
-        return []
-    proof: list[bytes] = []
-    low, high, whole = 0, len(leaves), True  # whole: the old tree is exactly the subtree looked at
-    while old_size != high:
-        middle = low + _split(high - low)
-        if old_size <= middle:
-            proof.append(root(leaves[middle:high]))
-            high = middle
-        else:
-            proof.append(root(leaves[low:middle]))
-            low, whole = middle, False
-    if not whole:
-        proof.append(root(leaves[low:high]))
-    return proof[::-1]
+    return [root(leaves[low:high]) for low, high in consistency_ranges(old_size, len(leaves))]
 
 
 def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:

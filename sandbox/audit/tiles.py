@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sandbox.audit.merkle import EMPTY_ROOT, Frontier, node_hash
+from sandbox.audit.merkle import EMPTY_ROOT, Frontier, consistency_ranges, inclusion_ranges, node_hash
 from sandbox.errors import IntegrityFailed, NotFound
 
 HEIGHT: Final = 8
@@ -169,19 +169,7 @@ class Tiles:
             IndexError: there is no such leaf.
             IntegrityFailed: `tile_missing`.
         """
-        if not 0 <= index < self.size:
-            raise IndexError(index)
-        proof: list[bytes] = []
-        low, high = 0, self.size
-        while high - low > 1:
-            middle = low + _half(high - low)
-            if index < middle:
-                proof.append(self._range(middle, high))
-                high = middle
-            else:
-                proof.append(self._range(low, middle))
-                low = middle
-        return proof[::-1]
+        return [self._range(low, high) for low, high in inclusion_ranges(index, self.size)]
 
     def consistency(self, old_size: int) -> list[bytes]:
         """Nodes from which both the root of the first `old_size` leaves and that of all leaves follow.
@@ -190,23 +178,7 @@ class Tiles:
             IndexError: `old_size` is not between 0 and the size.
             IntegrityFailed: `tile_missing`.
         """
-        if not 0 <= old_size <= self.size:
-            raise IndexError(old_size)
-        if old_size in {0, self.size}:
-            return []
-        proof: list[bytes] = []
-        low, high, whole = 0, self.size, True  # whole: the old tree is exactly the subtree looked at
-        while old_size != high:
-            middle = low + _half(high - low)
-            if old_size <= middle:
-                proof.append(self._range(middle, high))
-                high = middle
-            else:
-                proof.append(self._range(low, middle))
-                low, whole = middle, False
-        if not whole:
-            proof.append(self._range(low, high))
-        return proof[::-1]
+        return [self._range(low, high) for low, high in consistency_ranges(old_size, self.size)]
 
     def tile(self, level: int, index: int, width: int | None = None) -> bytes:
         """The first `width` hashes of a tile, or all that it has in this tree.
@@ -305,11 +277,6 @@ class _Over:
 
     def over(self, newer: dict[tuple[int, int], bytes]) -> _Over:
         return _Over(self._below, self._newer | newer)
-
-
-def _half(size: int) -> int:
-    """The largest power of two smaller than `size` (which is at least 2)."""
-    return 1 << (size - 1).bit_length() - 1
 
 
 def _fold(hashes: bytes) -> bytes:

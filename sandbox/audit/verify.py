@@ -2,7 +2,7 @@
 
     python verify.py FOLDER --key VKEY|@FILE [--earlier NOTE]... [--receipt FILE]... [--witness VKEY|@FILE]...
 
-It needs Python 3.11, `cryptography`, and its other half, books.py, beside it. A signature proves nothing against its
+It needs Python 3.11, `cryptography`, and books.py and rows.py beside it. A signature proves nothing against its
 key's holder: keep checkpoints, receipts and cosignatures elsewhere.
 Source: RFC 6962 (tree), RFC 8785 (JSON), https://c2sp.org/{signed-note,tlog-checkpoint,tlog-cosignature,tlog-tiles}.
 """
@@ -29,19 +29,22 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 if __package__:
-    from sandbox.audit import books
+    from sandbox.audit import books, rows
 else:  # alone
     import books  # type: ignore[import-not-found, no-redef]
+    import rows  # type: ignore[import-not-found, no-redef]
 
 MALFORMED = (*books.MALFORMED, InvalidSignature)
-EVENTS, BYTES = 1 << 14, 1 << 24  # what a process reads at a time
+EVENTS = 1 << 14  # what a process reads at a time
+NOTE, PAPER, AHEAD = 1 << 16, 1 << 20, 64  # the longest note and receipt; how many pieces of a file are under way
 
 
 def verify(
     folder: Path, vkey: str, papers: Iterable[str] = (), witnesses: Iterable[str] = ()
 ) -> tuple[list[str], books.Books]:
     """What is wrong with an export, or with papers (checkpoints, receipts) kept by others, in words; and the books."""
-    note = (folder / "checkpoint").read_bytes().decode(errors="replace")
+    raw = rows.take(folder / "checkpoint", NOTE)
+    note = raw.decode(errors="replace") if len(raw) <= NOTE else ""
     kept = books.Books(lambda text: sha256(text).hexdigest())
     try:
         size, signed_root = open_note(note, vkey)
@@ -51,13 +54,21 @@ def verify(
     found = [*read_all(tree, kept), *tree.check()]
     if tree.root(size) != signed_root:
         found.append(f"the checkpoint of {size} events does not sign these: some were changed, removed or added")
-    found += [wrong for paper in papers for wrong in tree.holds(paper, vkey)]
+    # its own checkpoint is new; the newest that witnesses signed lies beside it
+    older = rows.take(folder / "cosigned", NOTE).decode(errors="replace") if (folder / "cosigned").exists() else ""
+    found += [wrong for paper in (*papers, *filter(None, [older])) for wrong in tree.holds(paper, vkey)]
     for witness in witnesses:
-        try:
-            open_note(note, witness, 4)
-        except MALFORMED as problem:
-            found.append(f"the checkpoint is not cosigned by {witness.partition('+')[0]}: {problem!r}")
+        if not any(cosigned_by(text, witness) for text in (note, older)):
+            found.append(f"no checkpoint of this export is cosigned by {witness.partition('+')[0]}")
     return found, kept
+
+
+def cosigned_by(note: str, witness: str) -> bool:
+    """Whether the note bears a cosignature of that key."""
+    try:
+        return bool(open_note(note, witness, 4))
+    except MALFORMED:
+        return False
 
 
 def read_all(tree: Tree, kept: books.Books) -> Iterator[str]:
@@ -65,18 +76,25 @@ def read_all(tree: Tree, kept: books.Books) -> Iterator[str]:
     bundles = sum(1 for _ in tree.folder.glob("tile/entries/**/*"))
     size = min(tree.size, 512 * (bundles + 1))  # where most are missing, it is enough to have said so
     with TemporaryDirectory() as name, ProcessPoolExecutor(None, get_context("spawn"), gc.disable) as pool:
-        spill, spread = books.Spill(Path(name), 1 + size // EVENTS), pool.map if size > EVENTS else map
-        files = [(file, file.stat().st_size) for file in sorted(tree.folder.glob("records/*.jsonl"))]
-        pieces, seen = [(file, start) for file, length in files for start in range(0, length, BYTES)], set[str]()
-        for wrong, records in spread(partial(read_records, spill), pieces):
-            yield from wrong
-            kept.records |= records
+        spill, spread = rows.Spill(Path(name), 1 + size // EVENTS), pool.map if size > EVENTS else map
+        seen = set[str]()
+        for file in sorted(tree.folder.glob("records/*.jsonl")):
+            if not file.is_file():
+                yield f"records/{file.name}: is no regular file"
+                continue
+            starts, ends = range(0, file.stat().st_size, rows.BYTES), True
+            while starts and ends:
+                for wrong, records, ends_here in spread(partial(rows.read_records, spill, file), starts[:AHEAD]):
+                    yield from wrong
+                    kept.records |= records
+                    ends = ends and ends_here
+                starts = starts[AHEAD:]
         for wrong, roots, ids, booked in spread(partial(read_events, tree, spill), range(0, size, EVENTS)):
             yield from wrong
             tree.roots += roots
             yield from (f"event {id_}: comes twice" for id_ in ids.split("\n") if id_ in seen or seen.add(id_))  # type: ignore[func-returns-value]
             yield from (told for event in marshal.loads(booked) for told in kept.take(books.Event(*event)))  # noqa: S302
-        for wrong in spread(spill.compare, range(spill.parts)):
+        for wrong in spread(partial(spill.compare, kept.lineage()), range(spill.parts)):
             yield from wrong
     yield from kept.close()
 
@@ -122,7 +140,8 @@ class Tree:
         while index := index // 1000:
             name = f"x{index % 1000:03d}/{name}"
         name = f"tile/{level}/{name}"
-        return name, (self.folder / name).read_bytes() if (self.folder / name).is_file() else b""
+        limit = 256 * 65537 if level == "entries" else 8192
+        return name, rows.take(self.folder / name, limit) if (self.folder / name).is_file() else b""
 
     def leaves(self, index: int, found: list[str]) -> list[bytes]:
         """The hashes of a tile of leaves."""
@@ -175,19 +194,24 @@ class Tree:
             yield f"{what} is not signed by this key: {problem!r}"
 
 
-def read_events(tree: Tree, spill: books.Spill, first: int) -> tuple[list[str], list[bytes], str, bytes]:
+def read_events(tree: Tree, spill: rows.Spill, first: int) -> tuple[list[str], list[bytes], str, bytes]:
     """Findings, roots of the tiles of leaves, ids, and what the books take; what is told of records is spilled."""
-    found, roots, ids, booked, rows = list[str](), list[bytes](), list[str](), list[Any](), list[Any]()
+    found, roots, ids, booked, told_rows = list[str](), list[bytes](), list[str](), list[Any](), list[Any]()
     for index in range(first // 256, -(-min(tree.size, first + EVENTS) // 256)):
         leaves, bodies, read = tree.leaves(index, found), tree.bodies(index, found), list[Any]()
         for place, (body, leaf) in enumerate(zip(bodies, leaves, strict=False), 256 * index):
             try:
                 value, _ = books.scan(text := body.decode(), 0)
-                event = books.Event(place, value["id"] + "", value["type"], value["actor"], told := value["details"])
+                event = books.Event(
+                    place, value["id"] + "", value["type"], value["actor"], value["at"], told := value["details"]
+                )
+                if event.type not in rows.TYPES or not rows.is_time(event.at):
+                    found.append(f"{event}: there is no such type of event, or its time {event.at!r} is none")
                 if "records" in told or event.type in books.STEPS:
-                    rows += books.told_of(event)
+                    told_rows += rows.told_of(event)
                 if event.type in books.STEPS:
-                    booked.append((*event[:4], {k: v for k, v in told.items() if k not in books.UNREAD}))
+                    unread = () if event.type == "principal.create" else books.UNREAD
+                    booked.append((*event[:5], {k: v for k, v in told.items() if k not in unread}))
                 ids.append(event.id)
                 read.append((event, value, text))
             except MALFORMED as problem:
@@ -197,30 +221,8 @@ def read_events(tree: Tree, spill: books.Spill, first: int) -> tuple[list[str], 
                 found.append(f"{event}: its body does not hash to its leaf")
         found += [f"{event}: its body is not the canonical form of a version 1 event" for event in books.strange(read)]
         roots.append(root(leaves))
-    spill.keep(f"1-{first:015d}", rows)
+    spill.keep(f"1-{first:015d}", told_rows)
     return found, roots, "\n".join(ids), marshal.dumps(booked)
-
-
-def read_records(spill: books.Spill, piece: tuple[Path, int]) -> tuple[list[str], dict[str, Any]]:
-    """Findings, and the records that the books look at; what there is of all is spilled."""
-    found, known, rows, (file, start) = list[str](), dict[str, Any](), list[Any](), piece
-    with file.open("rb") as lines:
-        lines.seek(max(0, start - 1))
-        at = start and start - 1 + len(lines.readline())  # the line that begins before `start` is another's
-        while at < start + BYTES and (line := lines.readline()):
-            try:
-                head, _, row = line.removeprefix(b'{"path":').removesuffix(b"}\n").partition(b',"values":')
-                text = head.decode()
-                path = text[1:-1] if text[0] == text[-1] == '"' and "\\" not in text else json.loads(text)
-                told = books.held_in(path, row) if path.startswith("ledger/") else ""
-                rows.append((path, "", sha256(row).hexdigest() + told))
-                if path.startswith(("principals/", "applications/", "grants/", "caps/")):
-                    known[path] = dict(json.loads(row))
-            except MALFORMED as problem:
-                found.append(f"records/{file.name}: what begins at byte {at} is no record: {problem!r}")
-            at += len(line)
-    spill.keep(f"0-{file.name}-{start}", rows)
-    return found, known
 
 
 def main() -> int:
@@ -235,10 +237,11 @@ def main() -> int:
     parser.add_argument("--totals", action="store_true", help="print what is spent under each cap")
     asked = parser.parse_args()
     try:
-        key, *witnesses = [Path(k[1:]).read_text("utf-8") if k[:1] == "@" else k for k in (asked.key, *asked.witness)]
-        papers = [file.read_text("utf-8") for file in (*asked.earlier, *asked.receipt)]
+        named = (asked.key, *asked.witness)
+        key, *witnesses = [rows.take(Path(k[1:]), NOTE).decode() if k[:1] == "@" else k for k in named]
+        papers = [rows.take(file, PAPER).decode() for file in (*asked.earlier, *asked.receipt)]
         found, told = verify(asked.folder, key, papers, witnesses)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (MemoryError, OSError, RuntimeError, ValueError) as error:
         parser.exit(2, f"cannot be read 无法读取: {getattr(error, 'filename', None) or asked.folder}\n")
     for line in [*(found or ["verified 核验通过"]), *told.lines(grants=asked.grants, totals=asked.totals)]:
         print("".join(c if c.isprintable() else "?" for c in line))  # names in it are anybody's

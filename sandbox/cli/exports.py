@@ -9,15 +9,21 @@ import tarfile
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from sandbox.client.http import ProblemError
 
 _NAME: Final = re.compile(
-    r"checkpoint|records/[a-z_]+\.jsonl|tile/(?:entries|[0-9]{1,2})/(?:x[0-9]{3}/){0,5}[0-9]{3}(?:\.p/[0-9]{1,3})?"
+    r"checkpoint|cosigned|records/[a-z_]{1,60}\.jsonl"
+    r"|tile/(?P<level>entries|0|[1-9][0-9]?)/(?:x[0-9]{3}/){0,2}[0-9]{3}(?:\.p/(?P<width>[1-9][0-9]{0,2}))?"
 )
 _LAST: Final = "checkpoint"
 _PIECE: Final = 1 << 20
+_BLOCK: Final = tarfile.BLOCKSIZE
+_PLAIN: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
+_LONGEST_NOTE: Final = 65_536
+_WIDTH, _HASH, _LENGTH, _LONGEST_ENTRY = 256, 32, 2, 65_535
+"""Of C2SP tlog-tiles: hashes or entries in a full tile, bytes of a hash, of an entry's length, of the longest entry."""
 
 
 def check_free(folder: Path) -> None:
@@ -54,27 +60,55 @@ def take(chunks: Iterable[bytes], folder: Path) -> int:
 
 
 def _unpack(chunks: Iterable[bytes], folder: Path) -> int:
+    """Only plain files: tar's extensions let few bytes stand for many (sparse), or fill memory (long names, pax)."""
+    stream = io.BufferedReader(_Stream(chunks))
     count, name = 0, "-"
-    try:
-        with tarfile.open(fileobj=io.BufferedReader(_Stream(chunks)), mode="r|") as archive:
-            for member in archive:
-                name = member.name
-                content = archive.extractfile(member) if member.isreg() and _NAME.fullmatch(name) else None
-                if content is None or (folder / name).exists():
-                    raise _broken(name)
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                with (folder / name).open("wb") as file:
-                    shutil.copyfileobj(content, file, _PIECE)
-                count += 1
-    except tarfile.TarError:
-        raise _broken(name) from None
-    if name != _LAST:  # the gateway sends it last
+    while (block := stream.read(_BLOCK)) != bytes(_BLOCK):
+        try:
+            member = tarfile.TarInfo.frombuf(block, "ascii", "backslashreplace")
+        except tarfile.TarError:
+            raise _broken(name) from None
+        name = member.name
+        place = folder / name
+        if member.type not in _PLAIN or not _fits(name, member.size) or place.exists():
+            raise _broken(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not _copied(stream, place, member.size):
+            raise _broken(name)
+        count += 1
+    if name != _LAST or stream.read(_BLOCK) != bytes(_BLOCK):  # the gateway sends it last, and says that it ended
         raise _broken(name)
     return count
 
 
+def _fits(name: str, size: int) -> bool:
+    """Whether an export holds such a file, of that size; a table may be of any size that the stream really carries."""
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return False
+    if parts["level"] is None:
+        return 0 <= size <= _LONGEST_NOTE if name in {_LAST, "cosigned"} else size >= 0
+    if parts["width"] is not None and int(parts["width"]) >= _WIDTH:
+        return False
+    width = int(parts["width"] or _WIDTH)
+    if parts["level"] == "entries":
+        return width * _LENGTH <= size <= width * (_LENGTH + _LONGEST_ENTRY)
+    return size == width * _HASH
+
+
+def _copied(stream: BinaryIO, place: Path, size: int) -> bool:
+    """Whether the stream carried all that the header promised, padding and all."""
+    left = size
+    with place.open("xb") as file:
+        while left and (piece := stream.read(min(left, _PIECE))):
+            left -= file.write(piece)
+    padding = -size % _BLOCK
+    return not left and len(stream.read(padding)) == padding
+
+
 def _broken(name: str) -> ProblemError:
-    return ProblemError("export_broken", status=0, params={"file": name[:200]})
+    shown = "".join(sign if sign.isprintable() else "?" for sign in name[:200])
+    return ProblemError("export_broken", status=0, params={"file": shown})
 
 
 class _Stream(io.RawIOBase):

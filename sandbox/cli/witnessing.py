@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import ipaddress
 import os
 import signal
@@ -23,15 +24,14 @@ from urllib.parse import parse_qs, urlsplit
 from sandbox.audit.checkpoint import ED25519, read_vkey
 from sandbox.audit.cosign import TIMED, witness_vkey
 from sandbox.audit.witness import LONGEST_BODY, SIZE_MEDIA, Seen, Verdict, consider, dump_seen, load_seen
+from sandbox.cli.callers import Room, Timely
 from sandbox.crypto.keys import create_log_key, load_log_key
 from sandbox.crypto.suite import INTL
 from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed, RequestError
 
 _KEY, _VKEY, _STATE, _LOCK = "key", "witness.vkey", "seen.json", "lock"
-_AT_ONCE: Final = 64
-"""Connections that are served at the same time; more wait to be accepted."""
 _PATIENCE: Final = 10.0
-"""Seconds that a connection may be silent."""
+"""Seconds for a whole request, from the connection to the last byte of its body."""
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -136,15 +136,19 @@ class Server(ThreadingHTTPServer):
     """A bounded number of connections, each in a thread, around one witness."""
 
     daemon_threads = True
+    request_queue_size = 128
 
-    def __init__(self, witness: Witness, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, witness: Witness, host: str, port: int, tls: ssl.SSLContext | None = None, *, patience: float = _PATIENCE
+    ) -> None:
         """Bind the address.
 
         Raises:
             DependencyFailed: `port_failed`.
         """
         self.witness = witness
-        self._room = threading.BoundedSemaphore(_AT_ONCE)
+        self.patience = patience
+        self._room = Room()
         try:
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), _Handler)
@@ -164,16 +168,22 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Wait for room before a thread is made."""
-        self._room.acquire()
-        super().process_request(request, client_address)
+        """Wait for room before a thread is made; whoever has enough of it already is not waited for."""
+        if not self._room.enter(client_address[0]):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # no thread was to be had
+            self._room.leave(client_address[0])
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Give the room back, whatever happened."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._room.leave(client_address[0])
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """One line; callers break connections and handshakes as they like."""
@@ -181,10 +191,23 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    """One request; the connection ends with its answer, so that nobody stays by asking again and again."""
+
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "sandbox-witness", ""
-    timeout = _PATIENCE
     server: Server
+
+    def setup(self) -> None:
+        """One deadline for all that is read, and the same patience for each write."""
+        super().setup()
+        self.connection.settimeout(self.server.patience)
+        self.rfile = io.BufferedReader(Timely(self.connection, self.server.patience))
+
+    def parse_request(self) -> bool:
+        """The next request gets a connection of its own."""
+        whole = super().parse_request()
+        self.close_connection = True
+        return whole
 
     def do_POST(self) -> None:
         """`add-checkpoint`."""
@@ -223,9 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", media)
         self.send_header("Content-Length", str(len(raw)))
-        if status in {404, 411, 413} and self.command == "POST":  # the body was left unread
-            self.send_header("Connection", "close")
-            self.close_connection = True
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(raw)
 

@@ -15,7 +15,7 @@ from sandbox.audit.export import record_line
 from sandbox.audit.records import plain
 from sandbox.audit.tiles import WIDTH, entries_path, pack_entries, tile_path, tiles_at
 from sandbox.gateway.snapshot import Instant
-from sandbox.store import log, tiles
+from sandbox.store import cosignatures, log, tiles
 from sandbox.wiring import House
 from sandbox.work.tree import Tree
 
@@ -43,7 +43,11 @@ def as_tar(house: House, tree: Tree, instant: Instant, stack: ExitStack) -> Iter
     The snapshot of the records is let go of as early as can be; events and tiles never change.
     """
     with stack:
+        # The checkpoint of this instant is new, and no witness has seen it: the newest one that they signed goes along.
+        cosigned = cosignatures.best_note(instant.records, 0)
         yield from _pieces(_tar_records(instant.records))
+    if cosigned is not None and cosigned[1].count("\n— ") > 1:  # one line is the log's own signature
+        yield b"".join(_member("cosigned", cosigned[1].encode()))
     yield from _pieces(_tar_tiles(house, tree, instant.size))
     yield from _pieces(_tar_entries(house, instant.size))
     yield b"".join(_member("checkpoint", instant.note.encode())) + _END

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from sandbox.audit import merkle
 from sandbox.audit.checkpoint import open_note
+from sandbox.audit.cosign import cosigned_at
 from sandbox.audit.tiles import WIDTH
 from sandbox.audit.witness import read_answer, request_body
 from sandbox.errors import DependencyFailed, IntegrityFailed, SandboxError
@@ -124,6 +125,8 @@ def _ask(http: httpx2.Client, witness: Witness, vkey: str, own: tuple[int, str] 
     origin = vkey.partition("+")[0]
     status, body = _fetch(http, "GET", f"{witness.url}/latest?{urlencode({'origin': origin})}")
     if status == httpx2.codes.OK:
+        # Everybody has notes that the log signed; only with its own line below is this one the witness's answer.
+        cosigned_at(body, witness.vkey)
         return _signed(witness.name, body, vkey)
     if own is None:
         return None

@@ -150,7 +150,7 @@ def test_a_charge_is_receipted_cosigned_and_published(place: dict[str, Any], tmp
     assert json.loads(bodies[got["index"]])["id"] == answer["event"], "what a witness saw can be had again"
     proved = check(read(json.dumps(got).encode()), vkey, [witness])
     assert (proved.event.id, list(proved.witnesses)) == (answer["event"], ["w.example/one"])
-    assert verify(folder, vkey, [json.dumps(got)])[0] == []
+    assert verify(folder, vkey, [json.dumps(got)], [witness])[0] == [], "what the witness signed goes along"
     kept, key = tmp_path / "receipt.json", f"@{home / 'log.vkey'}"
     kept.write_text(json.dumps(got))
     assert run(["verify-receipt", str(kept), "--key", key, "--witness", witness]) == 0

@@ -10,8 +10,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +23,7 @@ from sandbox.audit import merkle
 from sandbox.audit.checkpoint import checkpoint_text, sign_note, vkey
 from sandbox.audit.cosign import cosigned_at
 from sandbox.audit.witness import LONGEST_BODY, read_answer, request_body
+from sandbox.cli.witnessing import Server, Witness
 from sandbox.crypto.suite import INTL
 
 LOG, LOG_KEY = "log.example/a", bytes(range(32))
@@ -73,12 +76,10 @@ def serving(folder: Path, *arguments: str) -> Iterator[tuple[int, IO[str]]]:
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request(method, path, body)
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, text
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
 def submit(port: int, old: int, size: int, leaves: Sequence[bytes] = LEAVES) -> tuple[int, str]:
@@ -138,6 +139,75 @@ def test_what_is_no_submission_is_turned_away_and_the_next_one_served(folder: Pa
                 while broken.recv(4096):
                     pass
         assert submit(port, 0, 5)[0] == 200
+
+
+@contextmanager
+def at_hand(folder: Path, patience: float) -> Iterator[int]:
+    """The port of a witness in a thread of this process, with another patience."""
+    with closing(Witness(folder, [VKEY])) as witness, Server(witness, "127.0.0.1", 0, patience=patience) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"POST /add-checkpoint HTTP/1.1\r\nX: ", b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 65000\r\n\r\n"],
+)
+def test_a_request_has_one_deadline_however_it_trickles(folder: Path, begun: bytes) -> None:
+    with at_hand(folder, patience=0.5) as port, socket.create_connection(("127.0.0.1", port), timeout=0.05) as slow:
+        slow.sendall(begun)
+        for _ in range(400):
+            try:
+                slow.sendall(b"a")
+                if slow.recv(100) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        else:
+            pytest.fail("it is still listened to")
+        assert submit(port, 0, 5)[0] == 200
+
+
+def test_many_connections_of_one_keep_nobody_else_away(folder: Path) -> None:
+    """They are never waited for to end: this witness has the patience of an hour."""
+    with at_hand(folder, patience=3600.0) as port, ExitStack() as held:
+        for _ in range(200):
+            one = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            with suppress(ConnectionError):  # it was turned away already
+                one.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 65000\r\n\r\n")
+        other = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=("127.0.0.2", 0))
+        with closing(other) as elsewhere:
+            elsewhere.request("POST", "/add-checkpoint", request_body(0, [], note(5)))
+            assert elsewhere.getresponse().status == 200
+        with pytest.raises((ConnectionError, http.client.HTTPException)):
+            submit(port, 5, 12)
+        held.close()
+        for _ in range(600):  # their places come back as their threads find out
+            with suppress(ConnectionError, http.client.HTTPException):
+                assert submit(port, 5, 12)[0] == 200
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("no place came back")
+
+
+def test_a_connection_is_for_one_request(folder: Path) -> None:
+    """Else asking again and again would keep a place for as long as one likes."""
+    ask_twice = b"GET /latest HTTP/1.1\r\nHost: x\r\n\r\n" * 2
+    with at_hand(folder, patience=3600.0) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as one:
+        one.sendall(ask_twice)
+        got = b""
+        with suppress(ConnectionError):
+            while piece := one.recv(4096):
+                got += piece
+        assert got.count(b"HTTP/1.1 404") == 1
 
 
 def test_a_disk_that_cannot_keep_it_gets_no_cosignature(folder: Path) -> None:

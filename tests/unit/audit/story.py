@@ -71,6 +71,14 @@ class Story:
         }  # fmt: skip
         self.tell_rows("cap.open", "system", {"cap": told}, {f"caps/{scope}/{subject}": row})
 
+    def add_dataset(self, dataset: str = "ds_1", name: str = "a.b", population: str = "pop_1") -> None:
+        """A dataset of the bureau, with a version and its cap."""
+        row = {"id": dataset, "tenant": "bureau", "name": name, "population": population}
+        self.tell_rows("dataset.add", "s1", {"dataset": dataset}, {f"datasets/{dataset}": row})
+        version = f"ver_{dataset.removeprefix('ds_')}"
+        row = {"id": version, "tenant": "bureau", "dataset": dataset}
+        self.tell_rows("ingest.commit", "system", {"dataset": dataset}, {f"versions/{version}": row})
+
     def submit(self) -> None:
         """The engineer e1 applies."""
         row = {"id": "app_1", "tenant": "company", "principal": "e1", "terms": TERMS, "state": "in_review"}
@@ -105,6 +113,11 @@ class Story:
             changed[f"caps/{scope}/{subject}"] = cap
             row = {"request": query, "step": "main", "scope": scope, "subject": subject, **cost, "event": id_}
             changed[f"ledger/{query}/main/{scope}/{subject}"] = row
+        asked = {
+            "id": query, "tenant": "company", "principal": "e1", "grant": "grt_1", "population": "pop_1",
+            "version": "ver_1", "event": id_, "state": "charged",
+        }  # fmt: skip
+        changed[f"queries/{query}"] = asked | otherwise.pop("asked", {})
         told = {
             "query": query, "grant": "grt_1", "step": "main", "cost": {k: str(v) for k, v in cost.items()},
             "caps": caps, "plan": "00" * 32, "rung_ms": 250,
@@ -134,6 +147,7 @@ def before_grant(**people: str) -> Story:
     """Caps, people, an application, and its consent."""
     story = Story()
     story.people(**({"e1": "company", "m1": "city", "m2": "city", "m3": "city", "s1": "bureau"} | people))
+    story.add_dataset()
     for scope, subject in CAPS:
         story.open_cap(scope, subject)
     story.submit()

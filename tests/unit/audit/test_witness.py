@@ -74,6 +74,13 @@ def test_a_cosignature_with_another_time_or_bit_is_none(place: int) -> None:
         cosigned_at(forged, WITNESS)
 
 
+def test_a_time_beyond_what_the_format_allows_is_none() -> None:
+    text, _ = split_note(note(7))
+    assert cosigned_at(with_cosignatures(note(7), [cosign(text, NAME, KEY, 2**63 - 1)]), WITNESS) == 2**63 - 1
+    with pytest.raises(IntegrityFailed, match="cosignature_missing"):
+        cosigned_at(with_cosignatures(note(7), [cosign(text, NAME, KEY, 2**63)]), WITNESS)
+
+
 def test_a_cosignature_of_another_checkpoint_or_a_logs_key_is_none() -> None:
     moved = with_cosignatures(note(8), [cosign(split_note(note(7))[0], NAME, KEY, AT)])
     with pytest.raises(IntegrityFailed, match="cosignature_missing"):

@@ -15,6 +15,7 @@ from sandbox.crypto.suite import INTL
 from sandbox.flow import Cost
 from sandbox.privacy.accounting import UNIT
 from sandbox.store import log, numbering, queries
+from sandbox.store import tables as t
 from tests.unit.store.home import Home, ask
 
 ORIGIN = "sandbox.test/log"
@@ -40,6 +41,16 @@ def bundle(home: Home) -> dict[str, object]:
 @pytest.fixture
 def told(home: Home) -> Home:
     """A day in which everything happens that this part can do."""
+    with home.sessions.begin() as session:
+        version = t.VersionRow(
+            id="ver_1", tenant=home.steward.tenant, dataset=home.datasets["health.visits"], number=1, suite="intl",
+            wrapped_key=b"k", manifest_object="m", manifest_sha256="ab" * 32, created_at=home.clock.text(),
+        )  # fmt: skip
+        session.add(version)
+        details = {"version": version.id}
+        log.append(
+            session, home.clock, "ingest.commit", actor=log.SYSTEM, subject="i", details=details, records=[version]
+        )
     grant, rival = home.grant("health.visits"), home.grant(by=home.other_engineer)
     births = home.submit("health.births")
     with home.sessions.begin() as session:
