@@ -340,7 +340,9 @@ def test_units_are_closed(units: Path, name: str) -> None:
 
 def test_units_run_verbs_and_settings_that_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     example = (DEPLOY / "systemd" / "sandbox.env.example").read_text("utf-8")
-    shared = dict(line.split("=", 1) for line in example.splitlines() if line and not line.startswith("#"))
+    pairs = (line.split("=", 1) for line in example.splitlines() if line and not line.startswith("#"))
+    shared = {name: value.strip("'") for name, value in pairs}
+    assert shared == sourced(example), "a shell and systemd read the same"
     known(shared)
     for name in UNITS:
         text = (DEPLOY / "systemd" / name).read_text("utf-8")
@@ -356,6 +358,14 @@ def test_units_run_verbs_and_settings_that_exist(monkeypatch: pytest.MonkeyPatch
             settings = settings_of({**shared, **dict(given)}, monkeypatch)
             assert check_transport(settings, tmp_path) is None
             assert settings.bucket() == ("sandbox", "home")
+
+
+def sourced(example: str) -> dict[str, str]:
+    """What a shell makes of the file."""
+    script = f"set -a\n{example}\nenv -0"
+    told = subprocess.run(["sh", "-c", script], env={"PATH": os.environ["PATH"]}, capture_output=True, check=True).stdout
+    found = dict(pair.split("=", 1) for pair in told.decode().split("\0") if pair)
+    return {name: value for name, value in found.items() if name.startswith("SANDBOX_")}
 
 
 def options(words: list[str]) -> None:

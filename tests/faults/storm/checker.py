@@ -68,7 +68,7 @@ class Checker:
         for query_id, (_, _, caps) in charged.items():
             if ledger.get(query_id) != caps:
                 yield f"{query_id}: its ledger rows are not its event's caps"
-        queries = dict(session.execute(select(t.QueryRow.id, t.QueryRow.event)).tuples().all())
+        queries = {row.id: row.event for row in session.execute(select(t.QueryRow.id, t.QueryRow.event))}
         if queries != {query_id: event[0] for query_id, event in charged.items()}:
             yield "queries and charges differ"
 
@@ -107,7 +107,7 @@ class Checker:
 
     def _keys(self, session: Session, keys_told: dict[str, str]) -> Iterator[str]:
         """One charge for a key, and the one that its client was told of."""
-        rows = dict(session.execute(select(t.IdempotencyRow.key, t.IdempotencyRow.resource)).tuples().all())
+        rows = {row.key: row.resource for row in session.execute(select(t.IdempotencyRow.key, t.IdempotencyRow.resource))}
         for key, query_id in keys_told.items():
             if rows.get(key) != query_id:
                 yield f"key {key} stands for {rows.get(key)}, its client was told {query_id}"

@@ -47,7 +47,8 @@ class Zygote:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.storm.zygote"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def start(self, role: str, home: Path, **order: Any) -> Running:
         """Fork a process of that role."""
@@ -69,8 +70,11 @@ class Zygote:
             if not running.ended.is_set():
                 running.kill()
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(30)
+        self._listener.join(30)
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

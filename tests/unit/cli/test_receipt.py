@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     leaves = [leaf_hash(body) for body in story.bodies]
     note = story.checkpoint()
     both = with_cosignatures(note, [cosign(split_note(note)[0], W_NAME, W_KEY, 1_800_000_000)])
-    made = receipt.make(Tiles(lambda *_: b"".join(leaves), len(leaves)), both, 13, story.bodies[13])
+    made = receipt.make(Tiles(lambda *_: b"".join(leaves), len(leaves)), both, 15, story.bodies[15])
     (tmp_path / "receipt.json").write_text(json.dumps(receipt.to_json(made)))
     (tmp_path / "log.vkey").write_text(VKEY + "\n")
     (tmp_path / "w1.vkey").write_text(WITNESS + "\n")
@@ -52,7 +52,7 @@ def test_a_receipt_is_proved_and_shown(folder: Path, capsys: pytest.CaptureFixtu
     ]
     assert run(line) == 0
     told = capsys.readouterr().out
-    for word in ("已证明", "qry_1", "ε 0.0000000005", "13 / 17", NAME, "witness.example/w1 2027-01-15T08:00:00Z"):
+    for word in ("已证明", "qry_1", "ε 0.0000000005", "15 / 19", NAME, "witness.example/w1 2027-01-15T08:00:00Z"):
         assert word in told
     assert run([*line, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["details"]["query"] == "qry_1"
@@ -62,12 +62,12 @@ def test_a_receipt_is_proved_and_shown(folder: Path, capsys: pytest.CaptureFixtu
     ("change", "told"),
     [
         (lambda raw: raw[: len(raw) // 2], "not a receipt, or is cut off"),
-        (lambda raw: raw.replace(b'"index": 13', b'"index": 12'), "does not show this event at place 12"),
+        (lambda raw: raw.replace(b'"index": 15', b'"index": 14'), "does not show this event at place 14"),
         (
             lambda raw: raw.replace(b"sandbox.example/log", b"sandbox.example/lag"),
             "receipt is of the log sandbox.example/lag",
         ),
-        (lambda raw: raw.replace(b"\\n17\\n", b"\\n18\\n"), "bears no valid signature"),
+        (lambda raw: raw.replace(b"\\n19\\n", b"\\n20\\n"), "bears no valid signature"),
     ],
 )
 def test_what_proves_nothing_is_named_and_exits_1(
@@ -98,6 +98,6 @@ def test_a_months_page_is_computed_anew(folder: Path, capsys: pytest.CaptureFixt
     assert run(["audit", "check-report", str(folder / "page.txt"), *more]) == 0
     assert "核验通过" in capsys.readouterr().out
     assert run(["audit", "check-report", str(folder / "lie.txt"), *more]) == 1
-    assert "the page says '| charged 计费 | 3 | 13–14 |'" in capsys.readouterr().out
+    assert "the page says '| charged 计费 | 3 | 15–16 |'" in capsys.readouterr().out
     assert run(["audit", "check-report", str(folder / "receipt.json"), *more]) == 1
     assert "not a signed note" in capsys.readouterr().err
