@@ -24,6 +24,9 @@ from tests.trips import MANIFEST, POPULATION, Row, csv_of
 PATIENT = CostModel(row_column=1e-9, row_node=1e-9, number=1e-7, fixed=0.16, threads=2)
 """Rungs of half a second: the tests share their machine, and an overrun is a finding that only a quiet one can make."""
 
+VERY_PATIENT = dataclasses.replace(PATIENT, fixed=0.4)
+"""Rungs of two seconds, for tests that break the machine under the question."""
+
 
 @dataclass(slots=True)
 class City:
@@ -108,10 +111,10 @@ PEOPLE = [
 
 
 @contextmanager
-def opened(home: Path, keys: dict[str, str]) -> Iterator[City]:
-    """An existing home, opened."""
+def opened(home: Path, keys: dict[str, str], *, model: CostModel = PATIENT) -> Iterator[City]:
+    """An existing home, opened, with the rungs of a cost model."""
     with open_house(home) as built:
-        house = dataclasses.replace(built, model=PATIENT)
+        house = dataclasses.replace(built, model=model)
         with TestClient(create_app(house), raise_server_exceptions=False) as client:
             yield City(house=house, client=client, keys=keys)
 
@@ -119,14 +122,14 @@ def opened(home: Path, keys: dict[str, str]) -> Iterator[City]:
 @contextmanager
 def city(
     folder: Path, *, population: str = POPULATION, database: str = "", password: Path | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None, model: CostModel = PATIENT,
 ) -> Iterator[City]:  # fmt: skip
     """A fresh home with people and a population; on a server's database, and with other settings, if told."""
     made = make_home(folder / "home", "operator", database=database, password=password)
     with (folder / "home" / "settings.toml").open("a", encoding="utf-8") as file:
         file.writelines(f"{name} = {json.dumps(value)}\n" for name, value in (settings or {}).items())
     keys = {"operator": made.key}
-    with opened(folder / "home", keys) as it:
+    with opened(folder / "home", keys, model=model) as it:
         for tenant, kind, members in PEOPLE:
             it.ok("POST", "/v1/tenants", {"name": tenant, "kind": kind}, part="operator")
             for name, role in members:

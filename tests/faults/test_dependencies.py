@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import threading
 import time
@@ -20,7 +21,7 @@ from sandbox.audit import merkle
 from sandbox.clock import Clock
 from sandbox.errors import DependencyFailed
 from sandbox.store import ledger, log
-from tests.house import City, city
+from tests.house import VERY_PATIENT, City, city
 from tests.promises import promise
 from tests.servers.postgres import Server
 from tests.trips import some_rows
@@ -40,7 +41,7 @@ def server() -> Iterator[Server]:
 def town(server: Server, tmp_path: Path) -> Iterator[City]:
     url = server.url(server.new_database())
     settings = {"database_pool": 2, "query_slots": 8}
-    with city(tmp_path, database=url, password=server.password_file, settings=settings) as it:
+    with city(tmp_path, database=url, password=server.password_file, settings=settings, model=VERY_PATIENT) as it:
         it.load(some_rows(8))
         it.grant()
         yield it
@@ -64,7 +65,7 @@ def agree(town: City) -> None:
     assert int(charges[1]) == spent(town)
     assert places == list(range(len(places)))
     assert newest is not None
-    assert newest[1].split("\n")[1:3] == [str(len(leaves)), __import__("base64").b64encode(merkle.root(leaves)).decode()]
+    assert newest[1].split("\n")[1:3] == [str(len(leaves)), base64.b64encode(merkle.root(leaves)).decode()]
 
 
 def refused(got: httpx2.Response, *codes: str) -> None:
