@@ -20,7 +20,7 @@ from sandbox.audit.merkle import leaf_hash
 from sandbox.clock import Clock
 from sandbox.flow import Principal
 from sandbox.ids import new_id
-from sandbox.query import answer
+from sandbox.query import answer, ends
 from sandbox.store import log
 from sandbox.store.sessions import Sessions
 from tests.faults.one_query import request_of
@@ -170,7 +170,8 @@ def _question(town: City, number: int) -> float:
     before = time.perf_counter() - start
     time.sleep(pending.leaves_in() + 0.001)
     start = time.perf_counter()
-    answer.conclude(parts, request.principal, pending)
+    ends.end(parts, pending)
+    answer.read(parts, request.principal, pending.query_id)
     return before + time.perf_counter() - start
 
 

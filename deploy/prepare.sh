@@ -2,6 +2,11 @@
 # Makes, beside this file: secrets/ (passwords, the object store's keys and certificate) and state/ (what must be kept).
 # Run it once, as root, before the first start. It overwrites nothing.
 set -eu
+if [ $# -gt 0 ]; then
+    sed -n '2,3s/^# //p' "$0"
+    echo "It takes no arguments. 创建 secrets/ 与 state/，不带参数，以 root 执行一次，不覆盖已有内容。"
+    case "$1" in -h | --help) exit 0 ;; *) exit 2 ;; esac
+fi
 cd "$(dirname "$0")"
 umask 077
 

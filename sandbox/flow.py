@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -284,11 +284,3 @@ class Stored:
 
     charged: Charged
     sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What leaves: columns by label, with intervals, mechanism, price, what is left and the log entry."""
-
-    query_id: str
-    body: Mapping[str, Any] = field(repr=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from sandbox.errors import Position, RequestError
+from sandbox.names import nearest
 
 FILE = "settings.toml"
 
@@ -29,6 +31,12 @@ _PLACES = frozenset(
 )  # fmt: skip
 """Settings that say where something is on one machine."""
 
+_PREFIX = "sandbox_"
+_NO_SETTINGS = frozenset({"url", "key", "crash_at"})
+"""Variables of the client, and of the fault tests; `SANDBOX_KEY_…` are the demo's."""
+_NEAR = 0.75
+"""How like a setting's name a variable must be to be taken for a slip of the pen; others may be other programs'."""
+
 
 def _network(value: str) -> str:
     ip_network(value)  # raises the ValueError that pydantic expects
@@ -39,6 +47,14 @@ def _place_of_objects(value: str) -> str:
     if "://" in value and not _BUCKET.fullmatch(value):
         raise ValueError
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host, or be reached by its name."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -155,12 +171,7 @@ class Settings(BaseSettings):
 
     def loopback(self) -> bool:
         """True when only this machine can reach `host`."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     def database_in(self, home: Path) -> str | Path:
         """The database's URL, or its file below the home."""
@@ -189,7 +200,7 @@ def load(home: Path, **overrides: str | int | None) -> Settings:
     """The settings of a home: defaults, then its file, then SANDBOX_ variables, then `overrides` that are not None.
 
     Raises:
-        RequestError: `home_missing`, `settings_unreadable` with the place, or `settings_invalid` with the setting.
+        RequestError: `home_missing`, `settings_unreadable` with the place, or what `checked` raises.
     """
     file = home / FILE
     try:
@@ -208,18 +219,34 @@ def checked(values: dict[str, object], file: str) -> Settings:
     """Settings from already read values.
 
     Raises:
-        RequestError: `settings_invalid` naming the first setting that is wrong, never its value.
+        RequestError: `settings_invalid` naming the first setting that is wrong, never its value; `variable_invalid` if
+            a variable has set it; `variable_unknown`, a variable that must be meant for a setting and names none.
     """
+    variables = {name.lower().removeprefix(_PREFIX): name for name in os.environ if name.lower().startswith(_PREFIX)}
+    _check_names(variables)
     try:
         return Settings(**values)  # type: ignore[arg-type]  # pydantic checks the types that a TOML file cannot promise
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False, include_context=False)[0]
         setting = ".".join(str(part) for part in first["loc"]) or "-"
+        if (variable := variables.get(setting.partition(".")[0])) is not None:
+            raise RequestError("variable_invalid", variable=variable, setting=setting, problem=first["type"]) from None
         raise RequestError("settings_invalid", file=file, setting=setting, problem=first["type"]) from None
     except SettingsError as e:
         # A variable that is not the JSON it should be; the text names the field between the first quotes.
         setting = str(e).partition('"')[2].partition('"')[0] or "-"
-        raise RequestError("settings_invalid", file="environment", setting=setting, problem="json_invalid") from None
+        variable = variables.get(setting, "-")
+        raise RequestError("variable_invalid", variable=variable, setting=setting, problem="json_invalid") from None
+
+
+def _check_names(variables: Mapping[str, str]) -> None:
+    """Refuse what is nearly a setting: pydantic reads the variables that it knows, and is silent about the others."""
+    for word, variable in sorted(variables.items()):
+        if word in Settings.model_fields or word in _NO_SETTINGS or word.startswith("key_"):
+            continue
+        near = nearest(word, Settings.model_fields, cutoff=_NEAR)
+        if near is not None:
+            raise RequestError("variable_unknown", variable=variable, nearest=f"{_PREFIX}{near}".upper())
 
 
 def _place(message: str, file: str) -> Position | None:

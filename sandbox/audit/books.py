@@ -1,4 +1,4 @@
-"""The verifier's second half: what events mean for records, ledger and grants; stands beside verify.py, alone too."""
+"""The verifier's second part: what events mean for ledger, caps and grants; stands beside verify.py, alone too."""
 
 from __future__ import annotations
 

@@ -141,6 +141,13 @@ def decode(body: bytes) -> Event:
     return event
 
 
+def unchecked(body: bytes) -> Event:
+    """The event of a leaf that was checked before, or is of a log of one's own: as `decode`, in a third of the time."""
+    fields = json.loads(body)
+    del fields["v"]
+    return Event(**fields)
+
+
 def _not_exact(value: object, where: str) -> str | None:
     """The path of the first value that has no exact JSON form, or None."""
     if value is None or isinstance(value, str | bool):

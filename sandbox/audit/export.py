@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,13 +26,11 @@ def write_export(
     note: str,
     bodies: Iterable[bytes],
     records: Iterable[tuple[str, Mapping[str, Plain]]],
-    progress: Callable[[int], object] = bool,
 ) -> int:
     """Write the log and the records of one instant into a new or empty folder; gives the number of events.
 
     `bodies` are the canonical events that the checkpoint `note` covers, in order; `records` are (path, plain values).
-    Both are taken one by one, so memory stays small; `progress` is told how many events are written. `checkpoint` comes
-    last: a folder without it is half done.
+    Both are taken one by one, so memory stays small. `checkpoint` comes last: a folder without it is half done.
 
     Raises:
         Conflict: `export_folder_used`.
@@ -43,7 +41,7 @@ def write_export(
     if folder.exists() and any(folder.iterdir()):
         raise Conflict("export_folder_used", folder=str(folder))
     _, size, root = read_checkpoint(split_note(note)[0])
-    tree = _write_tiles(folder, ((body, leaf_hash(body)) for body in bodies), progress)
+    tree = _write_tiles(folder, ((body, leaf_hash(body)) for body in bodies))
     if tree.size != size or tree.root() != root:
         raise IntegrityFailed("export_incomplete", size=size, found=tree.size)
     with ExitStack() as stack:
@@ -83,9 +81,7 @@ def verify_bundle(bundle: Mapping[str, Any], vkey: str, papers: Iterable[str] = 
         return [*found, f"the bundle is malformed: {problem!r}"]
 
 
-def _write_tiles(
-    folder: Path, entries: Iterable[tuple[bytes, bytes]], progress: Callable[[int], object] = bool
-) -> Tiles:
+def _write_tiles(folder: Path, entries: Iterable[tuple[bytes, bytes]]) -> Tiles:
     """Bundles of bodies and tiles of their leaves as they come, then the tiles above, of which there is one in 256."""
     above: dict[tuple[int, int], bytes] = {}
 
@@ -102,7 +98,6 @@ def _write_tiles(
         _new(folder / tile_path(0, index, width)).write_bytes(tile)
         above |= {place: hashes for place, hashes in changed.items() if place[0] > 0}
         tree = Tiles(read, tree.size + width, tile if width < WIDTH else b"")
-        progress(tree.size)
     for (level, place), hashes in above.items():
         _new(folder / tile_path(level, place, len(hashes) // HASH)).write_bytes(hashes)
     return tree

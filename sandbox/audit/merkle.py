@@ -26,7 +26,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 class Frontier:
     """The right edge of a growing tree: the roots of its full subtrees, largest first, at most 64 of them.
 
-    A sequencer pushes leaves one by one and asks for the root at any size, without hashing the rest again.
+    Whoever follows a log pushes leaves one by one and asks for the root at any size, without hashing the rest again.
     """
 
     __slots__ = ("_roots", "size")
@@ -36,13 +36,6 @@ class Frontier:
         self._roots: list[bytes] = []
         for leaf in leaves:
             self.push(leaf)
-
-    @classmethod
-    def restored(cls, size: int, roots: Iterable[bytes]) -> Frontier:
-        """The edge of a tree of `size` leaves whose full subtrees have these roots, largest first."""
-        edge = cls()
-        edge.size, edge._roots = size, list(roots)
-        return edge
 
     def push(self, leaf: bytes) -> None:
         """Append one leaf hash."""

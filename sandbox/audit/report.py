@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sandbox.audit.checkpoint import open_signed, read_checkpoint, split_note
-from sandbox.audit.event import Event
+from sandbox.audit.event import Event, unchecked
 from sandbox.audit.receipt import spelled
 from sandbox.audit.tiles import WIDTH, entries_path, unpack_entries
 from sandbox.audit.verify import verify
@@ -157,9 +156,7 @@ def _events(export: Path, size: int) -> Iterator[tuple[int, Event]]:
     for start in range(0, size, WIDTH):
         bundle = (export / entries_path(start // WIDTH, min(WIDTH, size - start))).read_bytes()
         for index, body in enumerate(unpack_entries(bundle), start):
-            fields: dict[str, Any] = json.loads(body)
-            del fields["v"]
-            yield index, Event(**fields)
+            yield index, unchecked(body)
 
 
 def _spend(month: _Month) -> Iterator[tuple[str, str, list[int]]]:

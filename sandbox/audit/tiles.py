@@ -6,11 +6,11 @@ Source: C2SP tlog-tiles (https://c2sp.org/tlog-tiles); RFC 6962 section 2.1 (the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sandbox.audit.merkle import EMPTY_ROOT, Frontier, consistency_ranges, inclusion_ranges, node_hash
+from sandbox.audit.merkle import EMPTY_ROOT, consistency_ranges, inclusion_ranges, node_hash
 from sandbox.errors import IntegrityFailed, NotFound
 
 HEIGHT: Final = 8
@@ -50,24 +50,12 @@ def width_at(level: int, index: int, size: int) -> int:
     return max(0, min(WIDTH, (size >> HEIGHT * level) - index * WIDTH)) if index >= 0 else 0
 
 
-def tiles_at(size: int) -> list[Place]:
-    """Every tile of hashes in a tree of `size` leaves, full and partial, lowest level first."""
-    places, level = [], 0
+def rows_of_tiles(size: int) -> Iterator[tuple[int, int]]:
+    """(level, how many hashes its tiles hold together) in a tree of `size` leaves, lowest level first."""
+    level = 0
     while (hashes := size >> HEIGHT * level) > 0:
-        places += [
-            Place(level=level, index=index, width=width_at(level, index, size)) for index in range(-(-hashes // WIDTH))
-        ]
+        yield level, hashes
         level += 1
-    return places
-
-
-def new_tiles(old_size: int, new_size: int) -> list[tuple[int, int]]:
-    """The full tiles, as (level, index), that a tree has at `new_size` and had not at `old_size`."""
-    found, level = [], 0
-    while (full := new_size >> HEIGHT * (level + 1)) > 0:
-        found += [(level, index) for index in range(old_size >> HEIGHT * (level + 1), full)]
-        level += 1
-    return found
 
 
 def tile_path(level: int, index: int, width: int = WIDTH) -> str:
@@ -192,14 +180,6 @@ class Tiles:
         if not 1 <= wanted <= there:
             raise NotFound("tile_missing", level=level, index=index)
         return self._hashes(level, index)[: wanted * HASH]
-
-    def frontier(self) -> Frontier:
-        """The right edge, as if every leaf had been pushed.
-
-        Raises:
-            IntegrityFailed: `tile_missing`.
-        """
-        return Frontier.restored(self.size, self._perfects(0, self.size))
 
     def grow(self, leaves: Sequence[bytes]) -> tuple[Tiles, dict[tuple[int, int], bytes]]:
         """The tree with more leaves, and the tiles to keep for it under (level, index).

@@ -138,7 +138,7 @@ def read_answer(status: int, body: str, note: str, witness: str) -> Answer:
         return Answer(refused=str(status))
     for line in body.splitlines():
         try:
-            cosigned_at(with_cosignatures(f"{split_note(note)[0]}\n{line}\n", []), witness)
+            cosigned_at(f"{split_note(note)[0]}\n{line}\n", witness)
         except IntegrityFailed as wrong:
             if wrong.code == "vkey_malformed":
                 raise

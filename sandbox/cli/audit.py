@@ -65,8 +65,9 @@ def audit_export(
     check_free(folder)
     with connect(url, key) as http:
         _export(http, folder)
-    show.line(f"Exported to {folder}. Check it with: python verify.py {folder} --key @log.vkey")
-    show.line(f"已导出至 {folder}。核验：python verify.py {folder} --key @log.vkey")
+    show.line(f"Exported to {folder}. Check it, with verify.py, books.py and rows.py in one folder:")
+    show.line(f"已导出至 {folder}。将上述三个文件置于同一目录后核验：")
+    show.line(f"  python verify.py {folder} --key @log.vkey")
 
 
 @audits.command("verify")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -54,8 +55,17 @@ class _Patient:
 
 
 def examine(home: Path) -> Iterator[Finding]:
-    """Every check in turn; those that need what is missing are left out."""
+    """Every check in turn; those that need what is missing are left out. Commands to run name this home."""
     home = home.absolute()
+    for found in _examine(home):
+        yield replace(found, what=found.what and _named(found.what, home), mend=_named(found.mend, home))
+
+
+def _named(texts: Mapping[str, str], home: Path) -> dict[str, str]:
+    return {language: text.replace(" HOME", f" {shlex.quote(str(home))}") for language, text in texts.items()}
+
+
+def _examine(home: Path) -> Iterator[Finding]:
     found: list[Settings] = []
     yield _tried("settings", lambda: found.append(load(home)))
     yield _tried("packages", _packages)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from sandbox import __version__
 from sandbox.cli import ask, audit, backup, catalogue, committee, local, people, receipt, versions, witness
 from sandbox.cli.failures import FAILED, INTERRUPTED, USAGE, tell
 from sandbox.client.http import ProblemError
@@ -20,6 +22,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"sandbox {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the release. 版本")
+    ] = False,
+) -> None:
+    pass
+
+
 local.add_to(app)
 people.add_to(app)
 catalogue.add_to(app)

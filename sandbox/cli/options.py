@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
@@ -37,9 +38,11 @@ def word_or_file(value: str) -> str:
     """An option's value, or the text of the file that it names behind an @.
 
     Raises:
-        ProblemError: `file_not_utf8`, `file_too_long`.
+        ProblemError: `file_without_at`, it is the path of a file; `file_not_utf8`, `file_too_long`.
         OSError: the file cannot be read.
     """
+    if not value.startswith("@") and os.path.exists(value):  # noqa: PTH110  # Path.exists raises for a word that is too long for a path
+        raise ProblemError("file_without_at", status=400, params={"file": value})
     return document(Path(value[1:]))["text"].strip() if value.startswith("@") else value.strip()
 
 

@@ -83,7 +83,7 @@ def check_duties(standing: Standing, *, running: bool) -> Iterable[str]:
     missing = [name for name in NAMES if name not in known]
     if running and missing and not _young(standing):
         raise Wrong("doctor_duty_late", duty=missing[0], last_ok=None)
-    hosts = {process.id: f"{process.role} {process.id} on {process.host}" for process in standing.processes}
+    hosts = {process.id: _named(process) for process in standing.processes}
     return [f"{d.name}: ok {d.last_ok}, {hosts.get(d.holder or '', d.holder or '-')}" for d in standing.duties]
 
 

@@ -72,7 +72,7 @@ def check_month(
         tell(wrong)
         raise typer.Exit(FAILED) from None
     for finding in findings:
-        show.line("".join(c if c.isprintable() else "?" for c in finding))
+        show.line(show.plain(finding).plain)
     if findings:
         tell(ProblemError("audit_findings", status=400, params={"count": len(findings)}))
         raise typer.Exit(FAILED)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
-from sandbox.audit.merkle import leaf_hash
 from sandbox.crypto.keys import RootKey
 from sandbox.crypto.suite import INTL
 from sandbox.errors import IntegrityFailed
 from sandbox.objects.versions import Versions
 from sandbox.ports import ObjectStore
-from sandbox.store import datasets, log, versions
+from sandbox.store import dump, log
 from sandbox.store.sessions import Sessions
 
 _PIECE: Final = 1 << 22
-_PAGE: Final = 1000
 
 
 def check_pages(sessions: Sessions) -> None:
@@ -40,11 +37,7 @@ def check_events(sessions: Sessions) -> None:
         IntegrityFailed: `doctor_event_changed`, naming the first.
     """
     with sessions.reading() as session:
-        size = log.size(session)
-        for start in range(0, size, _PAGE):
-            for index, body, leaf in log.entries(session, start, _PAGE):
-                if leaf_hash(body).hex() != leaf:
-                    raise IntegrityFailed("doctor_event_changed", index=index)
+        dump.check_log(session, log.size(session), lambda _leaf: None)
 
 
 def check_versions(sessions: Sessions, objects: ObjectStore, root_key: RootKey) -> None:
@@ -55,29 +48,13 @@ def check_versions(sessions: Sessions, objects: ObjectStore, root_key: RootKey) 
     """
     opener = Versions(objects, root_key)
     with sessions.reading() as session:
-        known = list(_all(sessions))
-        stored = [
-            (version, datasets.population_by_id(session, d.population) if d.population is not None else None)
-            for d in known
-            for version in versions.kept(session, d.id)
-        ]
+        stored = dump.stored_versions(session)
     for record, population in stored:
         _, version = opener.open(record, population)
         for file in version.files:
             whole = objects.size(file.key) == file.sealed_size
             if not whole or _digest(objects, file.key, file.sealed_size) != file.sha256:
                 raise IntegrityFailed("doctor_object_changed", key=file.key)
-
-
-def _all(sessions: Sessions) -> Iterator[datasets.StoredDataset]:
-    after = ""
-    while True:
-        with sessions.reading() as session:
-            page = datasets.datasets(session, after, _PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = page[-1].spec.name
 
 
 def _digest(objects: ObjectStore, key: str, size: int) -> str:

@@ -76,6 +76,10 @@ def destroy(name: Name, *, reason: Reason, url: Url = None, key: Key = None, jso
     """Propose to destroy a dataset; a member of the committee confirms. 提出销毁数据集."""
     with connect(url, key) as http:
         _shown(http.post(f"/v1/datasets/{name}/destroy", {"reason": reason}), json=json)
+    if not json:
+        show.line("Nothing is destroyed yet: a member of the committee, of another organisation than the owner's, runs")
+        show.line(f"  sandbox dataset destroy-confirm {name}    (or 或否决 destroy-decline)")
+        show.line("尚未销毁：须由数据委员会成员（其他单位）执行上述命令确认或否决。")
 
 
 def destroy_confirm(target: Target, url: Url = None, key: Key = None, json: Json = False) -> None:

@@ -154,6 +154,13 @@ def record_denial(gate: Gate, principal: Principal, noun: str, verb: str, denied
         gate.watch.metrics.limit("denials_unlogged")
 
 
+def record_reading(gate: Gate, reader: Principal, what: str, **more: str) -> None:
+    """Write `log.read`: who reads the log beyond what is their own is told in it."""
+    with gate.house.sessions.begin() as session:
+        details = {"what": what, **more}
+        log.append(session, gate.house.clock, "log.read", actor=reader, subject=reader.id, details=details)
+
+
 def _record(gate: Gate, actor: Principal, subject: str, details: Mapping[str, Param]) -> None:
     house = gate.house
     try:

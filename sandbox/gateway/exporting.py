@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from sandbox.audit.export import record_line
 from sandbox.audit.records import plain
-from sandbox.audit.tiles import WIDTH, entries_path, pack_entries, tile_path, tiles_at
+from sandbox.audit.tiles import WIDTH, entries_path, pack_entries, rows_of_tiles, tile_path
 from sandbox.gateway.snapshot import Instant
 from sandbox.store import cosignatures, log, tiles
 from sandbox.wiring import House
@@ -44,9 +44,9 @@ def as_tar(house: House, tree: Tree, instant: Instant, stack: ExitStack) -> Iter
     """
     with stack:
         # The checkpoint of this instant is new, and no witness has seen it: the newest one that they signed goes along.
-        cosigned = cosignatures.best_note(instant.records, 0)
+        cosigned = cosignatures.cosigned_note(instant.records)
         yield from _pieces(_tar_records(instant.records))
-    if cosigned is not None and cosigned[1].count("\n— ") > 1:  # one line is the log's own signature
+    if cosigned is not None:
         yield b"".join(_member("cosigned", cosigned[1].encode()))
     yield from _pieces(_tar_tiles(house, tree, instant.size))
     yield from _pieces(_tar_entries(house, instant.size))
@@ -92,8 +92,8 @@ def _records(session: Session, table: str) -> Iterator[tuple[str, dict[str, Any]
 
 
 def _tar_tiles(house: House, tree: Tree, size: int) -> Iterator[bytes]:
-    growing = [place for place in tiles_at(size) if place.width < WIDTH]
-    for level, end in _full_tiles(size):
+    rows = [(level, *divmod(hashes, WIDTH)) for level, hashes in rows_of_tiles(size)]
+    for level, end, _ in rows:
         for start in range(0, end, _PAGE):
             stop = min(end, start + _PAGE)
             with house.sessions.reading() as session:
@@ -102,18 +102,9 @@ def _tar_tiles(house: House, tree: Tree, size: int) -> Iterator[bytes]:
                 yield from _member(tile_path(level, index), hashes)
     with house.sessions.reading() as session:
         grown = tree.at(session, size)
-        for place in growing:
-            level = place.level or 0
-            hashes = grown.tile(level, place.index, place.width)
-            yield from _member(tile_path(level, place.index, place.width), hashes)
-
-
-def _full_tiles(size: int) -> Iterator[tuple[int, int]]:
-    """(level, how many of its tiles are full), as far as there are any."""
-    level = 0
-    while (full := size // WIDTH ** (level + 1)) > 0:
-        yield level, full
-        level += 1
+        for level, growing, width in rows:
+            if width:
+                yield from _member(tile_path(level, growing, width), grown.tile(level, growing, width))
 
 
 def _tar_entries(house: House, size: int) -> Iterator[bytes]:

@@ -43,11 +43,6 @@ class Buckets:
             bucket.tokens -= 1.0
             return True
 
-    def empty(self, name: str) -> bool:
-        """True when `take` would give False; takes nothing."""
-        with self._lock:
-            return name in self._buckets and self._filled(name).tokens < 1.0
-
     def _filled(self, name: str) -> _Bucket:
         now = self._time()
         bucket = self._buckets.setdefault(name, _Bucket(self._size, now))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
 from sandbox.audit.checkpoint import sign_note
-from sandbox.audit.event import Event
+from sandbox.audit.event import Event, unchecked
 from sandbox.audit.report import report
 from sandbox.errors import NotFound, RequestError
 from sandbox.store import cosignatures, log
@@ -55,10 +54,7 @@ def _events(house: House, start: str, end: str) -> Iterator[tuple[int, Event]]:
     while True:
         with house.sessions.reading() as session:
             found = log.bodies_between(session, start, end, after, _PAGE)
-        for index, body in found:
-            fields = json.loads(body)
-            del fields["v"]
-            yield index, Event(**fields)
+        yield from ((index, unchecked(body)) for index, body in found)
         if len(found) < _PAGE:
             return
         after = found[-1][0]

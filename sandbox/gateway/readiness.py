@@ -96,13 +96,11 @@ class Readiness:
         checks = {"database": standing is not None, "objects": fresh["objects"] and self._objects}
         if standing is not None:
             checks |= standing.checks(self._house.clock.now())
-        if self._house.sessions.frozen is not None:  # of this process alone, perhaps: it could not look
+        frozen = self._house.sessions.frozen
+        if frozen is not None:  # this process may have been kept from writing before it could write down why
             checks["writable"] = False
-            # This process may have been kept from writing before it could write down why.
-            checks["writable"] &= self._house.sessions.frozen is None
         if self._leaving:
             checks["serving"] = False
-        frozen = self._house.sessions.frozen
         return Seen(checks=checks, frozen=frozen, standing=standing, known=self._known)
 
     def _look(self) -> None:

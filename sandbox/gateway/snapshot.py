@@ -66,8 +66,8 @@ def _settle(house: House, stack: ExitStack) -> Instant:
         if size != log.size(writer) or is_bare(writer):
             raise DependencyFailed("database_busy")
         newest = log.checkpoint(records)
-        signed = newest is not None and newest[0] == size
-        for start in range(0, len(waiting), _PIECE) if signed else range(0, max(1, len(waiting)), _PIECE):
+        unsigned = newest is None or newest[0] != size  # then it is signed, also if nothing waits
+        for start in range(0, max(len(waiting), unsigned), _PIECE):
             piece = waiting[start : start + _PIECE]
             size, _ = extend(writer, house.clock, tree, name=house.log_name, key=house.log_key, only=piece)
     with house.sessions.reading() as session:

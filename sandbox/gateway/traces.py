@@ -14,7 +14,7 @@ from opentelemetry.util.types import AttributeValue
 
 from sandbox import __version__
 from sandbox.errors import DependencyFailed
-from sandbox.gateway.trails import LATER, Charge, Step, Walked
+from sandbox.gateway.trails import AT_RUNG, LATER, Charge, Step, Walked
 
 _DELAY_MS: Final = 1000
 
@@ -76,7 +76,7 @@ def _moments(step: Step, walked: Walked) -> tuple[int, int]:
         return step.ended - round(step.seconds * 1e9), step.ended
     if charge is None:  # an answer that was paid for before: that it was read, and when it was asked for
         return walked.began, walked.began
-    return (charge.leaves, charge.leaves) if step.name == "answer" else (charge.at, charge.leaves)
+    return (charge.leaves, charge.leaves) if step.name in AT_RUNG else (charge.at, charge.leaves)
 
 
 def _attributes(walked: Walked) -> dict[str, AttributeValue]:

@@ -16,6 +16,8 @@ from sandbox.query.answer import Pending
 PAID: Final = STEPS.index("charge")
 LATER: Final = frozenset(STEPS[PAID + 1 :])
 """Steps after the charge: how long they took is never told, since it could depend on protected rows (P7.2)."""
+AT_RUNG: Final = frozenset(STEPS[STEPS.index("hold") + 1 :])
+"""Of them those that come at the rung and not before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final
 
 from sandbox.catalog import BUCKET_ROWS, Column, DatasetSpec
 from sandbox.errors import Position, RequestError
 from sandbox.ingest.places import place_of
-
-Mode: TypeAlias = Literal["append", "replace", "correct"]
-MODES: Final[tuple[str, ...]] = get_args(Mode)
 
 WIDER: Final = 8
 """Buckets may grow to so many times their planned rows: their number is the lineage's for ever (P2.3)."""

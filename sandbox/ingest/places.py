@@ -39,10 +39,6 @@ class Spot:
         """An error of this code at this place, with the name of the value in `where`."""
         return RequestError(code, position=self.at(), where=self.name or self.file, **params)
 
-    def is_list(self) -> bool:
-        """True for a list."""
-        return isinstance(self.node, yaml.SequenceNode)
-
     def is_mapping(self) -> bool:
         """True for names with values."""
         return isinstance(self.node, yaml.MappingNode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,9 +131,7 @@ def ahead(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
             yield batch
 
 
-def located(
-    source_dirs: Sequence[Path], owner: str, path: str, *, exists: Callable[[Path], bool] = Path.is_file
-) -> Path:
+def located(source_dirs: Sequence[Path], owner: str, path: str) -> Path:
     """The file of a source's path, inside the owner's own folder below one of the folders, also after symbolic links.
 
     Raises:
@@ -146,7 +144,7 @@ def located(
         if not root.is_relative_to(folder.resolve()):
             continue
         file = (root / path).resolve()
-        if file.is_relative_to(root) and exists(file):
+        if file.is_relative_to(root) and file.is_file():
             return file
     raise RequestError("source_not_found", path=path, owner=owner)
 

@@ -48,12 +48,14 @@ def check(session: Session, principal: Principal, spec: DatasetSpec) -> None:
     """Whether a dataset could be registered: what `submit` refuses, without anything that it does.
 
     Raises:
-        Conflict: `dataset_exists`.
+        Conflict: `dataset_exists`; `dataset_name_used`, it was retired or destroyed.
         Denied: `owner_not_yours`: a steward speaks for the own bureau alone.
         RequestError: `population_not_registered`, with the nearest name.
     """
     _check_owner(session, principal, spec)
     if datasets.dataset_exists(session, spec.name):
+        if datasets.dataset(session, spec.name).state != "active":
+            raise Conflict("dataset_name_used", dataset=spec.name)
         raise Conflict("dataset_exists", dataset=spec.name)
     if spec.population is not None:
         try:

@@ -64,7 +64,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "mend_published": (
         "Stop the gateways, run sandbox reconcile HOME, and start them again; docs/operations.md tells what it does.",
-        "请停止各网关，运行 sandbox reconcile 主目录，再重新启动；说明见 docs/operations.md。",
+        "请停止各网关，运行 sandbox reconcile HOME，再重新启动；说明见 docs/operations.md。",
     ),
     "reconcile_disagrees": (
         (

@@ -145,6 +145,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Setting {setting} in {file} is not valid ({problem}). docs/settings.md tells what it may be.",
         "{file} 中的设置 {setting} 无效（{problem}）。可用取值见 docs/settings.md。",
     ),
+    "variable_invalid": (
+        (
+            "Setting {setting}, from the environment variable {variable}, is not valid ({problem}); lists are JSON. "
+            "docs/settings.md tells what it may be."
+        ),
+        "设置 {setting}（来自环境变量 {variable}）无效（{problem}）；列表须为 JSON。可用取值见 docs/settings.md。",
+    ),
+    "variable_unknown": (
+        "The environment variable {variable} is no setting; the nearest is {nearest}. Correct or unset it.",
+        "环境变量 {variable} 不是任何设置；最接近的是 {nearest}。请更正或取消该变量。",
+    ),
     "connector_missing": (
         "Connector {connector} is not installed. Installed: {installed}.",
         "未安装连接器 {connector}。已安装：{installed}。",
@@ -219,6 +230,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "file_failed": ("{file}: {problem}.", "{file}：{problem}。"),
     "file_not_utf8": ("{file} is not UTF-8 text. Save it as UTF-8.", "{file} 不是 UTF-8 文本。请另存为 UTF-8。"),
     "file_too_long": ("{file} is longer than {limit} bytes.", "{file} 超过 {limit} 字节。"),
+    "file_without_at": (
+        "{file} is a file: to have the key read from it, put @ before it: @{file}",
+        "{file} 是一个文件：如需从中读取公钥，请在前面加 @：@{file}",
+    ),
     "cli_broken": (
         "The command broke in a way that nobody foresaw ({kind} at {where}). Please report it.",
         "命令发生未预料的故障（{kind}，{where}），请反馈。",

@@ -38,6 +38,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{dataset} is destroyed: no key opens it any more; answers that were given stay readable.",
         "{dataset} 已销毁：其密钥不复存在；已给出的答复仍可查看。",
     ),
+    "dataset_name_used": (
+        "The name {dataset} is that of a retired or destroyed dataset and can never be used again; choose another.",
+        "名称 {dataset} 属于已停用或已销毁的数据集，永不可再用；请另选名称。",
+    ),
     "terms_dataset_retired": (
         "{dataset} is not in use any more: nothing can be granted on it.",
         "{dataset} 已不再使用，不能再获许可。",

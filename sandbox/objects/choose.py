@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 from sandbox.errors import RequestError
 from sandbox.objects.local import LocalObjects
 from sandbox.ports import ObjectStore
-from sandbox.settings import Settings
+from sandbox.settings import Settings, is_loopback
 
 Given = TypeVar("Given")
 
@@ -67,12 +66,5 @@ def _check_endpoint(endpoint: str, *, secure: bool) -> None:
         host, plain = None, False
     if not host or not plain:
         raise RequestError("s3_endpoint_refused", endpoint=endpoint)
-    if not secure and not _is_loopback(host):
+    if not secure and not is_loopback(host):
         raise RequestError("s3_plain_refused", endpoint=endpoint)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -29,7 +29,7 @@ PUBLISHED_SECONDS: Final = 30
 """Charges are refused when the log has not been published for so long: a database that is set back then would forget
 more charges than those of this time, and nobody outside could tell."""
 
-__all__ = ["Parts", "Pending", "charge", "conclude", "decide", "explain", "finish", "read", "submit"]
+__all__ = ["Parts", "Pending", "charge", "decide", "explain", "finish", "read", "submit"]
 
 
 def _priced(parts: Parts, request: Request) -> Priced:
@@ -44,7 +44,7 @@ def _priced(parts: Parts, request: Request) -> Priced:
 
 
 def submit(parts: Parts, request: Request) -> Pending:
-    """Take a question up to its charge. The caller runs `finish` beside, holds until `leaves_in()`, then concludes.
+    """Take a question up to its charge. The caller runs `finish` beside, holds, and at the rung calls `ends.end`.
 
     Privacy: costs what `price` says, charged before any protected row is touched (P6.2); a repeated idempotency key
     with the same body costs nothing and gives the same answer (P6.3).
@@ -71,7 +71,7 @@ def submit(parts: Parts, request: Request) -> Pending:
 
 
 def finish(parts: Parts, pending: Pending) -> None:
-    """Compute, noise, store sealed. What becomes of it is written at the rung by `end`, so it raises nothing (P7.1)."""
+    """Compute, noise, store sealed; raises nothing: what became of it is written at the rung by `ends.end` (P7.1)."""
     if pending.charged is None:
         return
     try:
@@ -83,17 +83,6 @@ def finish(parts: Parts, pending: Pending) -> None:
         late = pending.outcome.ended
     if late:
         ends.withdraw(parts, pending.query_id)
-
-
-def conclude(parts: Parts, principal: Principal, pending: Pending) -> dict[str, Any]:
-    """At the rung: the answer, or else the one text that says there is none.
-
-    Raises:
-        DependencyFailed: `query_no_answer`.
-        NotFound, Conflict, IntegrityFailed: as `read`.
-    """
-    ends.end(parts, pending)
-    return read(parts, principal, pending.query_id)
 
 
 def explain(parts: Parts, request: Request) -> dict[str, Any]:

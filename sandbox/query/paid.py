@@ -60,8 +60,8 @@ def settle(parts: Parts, stored: Stored) -> bool:
             queries.fail(session, parts.clock, charged.query_id, charged.attempt, "version_destroyed")
             return False
         queries.settle(
-            session, parts.clock, stored.charged.query_id, stored.charged.attempt,
-            answer_object=_name(stored.charged.query_id), answer_sha256=stored.sha256,
+            session, parts.clock, charged.query_id, charged.attempt,
+            answer_object=_name(charged.query_id), answer_sha256=stored.sha256,
         )  # fmt: skip
     return True
 

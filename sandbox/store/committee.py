@@ -77,9 +77,9 @@ def add_vote(
 ) -> Application:  # fmt: skip
     """Write a vote or a consent down with the move it makes; event `application.vote` or `application.consent`.
 
-    The event is of the voter's organisation, as the voice is.
+    The event is of the voter's organisation, as the voice is. The caller has locked the application as it looked it up.
     """
-    row = session.get_one(t.ApplicationRow, application, populate_existing=True, with_for_update=True)
+    row = session.get_one(t.ApplicationRow, application)
     row.state = move.target
     vote = t.VoteRow(
         application=application, round=round_, principal=actor.id, tenant=actor.tenant, approve=approve, reason=reason,

@@ -40,8 +40,8 @@ def note(session: Session, size: int | None = None) -> tuple[int, str] | None:
     return found.size, with_cosignatures(found.note, session.scalars(lines.order_by(t.CosignatureRow.witness)))
 
 
-def best_note(session: Session, index: int) -> tuple[int, str] | None:
-    """The note that says most of event `index`: of the newest that cover it, one with the most cosignatures."""
+def cosigned_note(session: Session, index: int = 0) -> tuple[int, str] | None:
+    """Of the newest cosigned notes that cover event `index`, one with the most cosignatures; None if there is none."""
     recent = (
         select(t.CosignatureRow.size)
         .where(t.CosignatureRow.size > index, t.CosignatureRow.size.in_(select(t.CheckpointRow.size)))
@@ -56,7 +56,13 @@ def best_note(session: Session, index: int) -> tuple[int, str] | None:
         .order_by(func.count().desc(), t.CosignatureRow.size.desc())
         .limit(1)
     )
-    found = note(session, session.scalar(cosigned))
+    size = session.scalar(cosigned)
+    return None if size is None else note(session, size)
+
+
+def best_note(session: Session, index: int) -> tuple[int, str] | None:
+    """The note that says most of event `index`: a cosigned one that covers it, else the newest, if it does."""
+    found = cosigned_note(session, index) or note(session)
     return found if found is not None and found[0] > index else None
 
 

@@ -169,11 +169,6 @@ def dataset_exists(session: Session, name: str) -> bool:
     return session.scalar(select(t.DatasetRow.id).where(t.DatasetRow.name == name)) is not None
 
 
-def dataset_names(session: Session) -> list[str]:
-    """All names, sorted; they are declared facts."""
-    return list(session.scalars(select(t.DatasetRow.name).order_by(t.DatasetRow.name)))
-
-
 def datasets(session: Session, after: str = "", limit: int = 100) -> list[StoredDataset]:
     """A page of datasets, by name after a name."""
     query = select(t.DatasetRow).where(t.DatasetRow.name > after).order_by(t.DatasetRow.name).limit(limit)

@@ -81,7 +81,7 @@ def go_on(session: Session) -> None:
 def stored_versions(session: Session) -> list[tuple[StoredVersion, StoredPopulation | None]]:
     """Every version whose objects should be there, each with the population whose key wraps its own."""
     query = (
-        select(t.VersionRow.id, t.DatasetRow.population)
+        select(t.VersionRow, t.DatasetRow.population)
         .join(t.DatasetRow, t.DatasetRow.id == t.VersionRow.dataset)
         .where(t.VersionRow.state != "destroyed")
         .order_by(t.VersionRow.id)
@@ -92,7 +92,7 @@ def stored_versions(session: Session) -> list[tuple[StoredVersion, StoredPopulat
         if population is not None and population not in populations:
             populations[population] = datasets.population_by_id(session, population)
         owner = None if population is None else populations[population]
-        found.append((datasets.version_by_id(session, version), owner))
+        found.append((datasets.version_of(version), owner))
     return found
 
 
@@ -142,5 +142,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict | list | float):
         raise TypeError
     return value
-
-

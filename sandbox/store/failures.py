@@ -77,7 +77,7 @@ def _of_postgresql(error: exc.DBAPIError) -> SandboxError | None:
             return DependencyFailed(code)
     if state in _REFUSED:
         return IntegrityFailed("database_refused")
-    if isinstance(error, exc.ProgrammingError) and not state.startswith("42501"):  # insufficient_privilege
+    if isinstance(error, exc.ProgrammingError) and state != "42501":  # insufficient_privilege
         return None
     if state or error.statement is not None or error.connection_invalidated:
         return DependencyFailed("database_failed")

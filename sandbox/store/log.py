@@ -116,8 +116,7 @@ def append(
 
     `tenant` is whose event it is (who may read it beside the auditor); the actor's own by default.
     """
-    if session.new or session.dirty or session.deleted:
-        session.flush()
+    session.flush()
     body = dict(details)
     if records:
         body["records"] = {path: record_digest(values) for path, values in map(record_of, records)}

@@ -27,7 +27,6 @@ KINDS: Final[Mapping[str, str]] = {
     "supervisor": "auditor",
 }
 """The kinds of organisation, each with the one role of its people: nobody judges or audits the own side."""
-"""What an organisation is."""
 
 _ACTIVE: Final = "active"
 

@@ -35,7 +35,7 @@ class Process:
 
 def start(session: Session, clock: Clock, process: Process) -> None:
     """Write a process down as it starts, with the event `process.start`, which does not name its machine."""
-    if not insert_new(session, _row(process, process.started_at, clock.text())):
+    if not insert_new(session, _row(process, clock.text())):
         return  # it was written down, and did not hear of it
     log.append(
         session, clock, "process.start", actor=log.SYSTEM, subject=process.id,
@@ -54,7 +54,7 @@ def seen(session: Session, clock: Clock, process: Process) -> None:
         .execution_options(synchronize_session=False)
     )
     if alive is None:
-        session.add(_row(process, process.started_at, at))
+        session.add(_row(process, at))
     session.execute(delete(t.ProcessRow).where(t.ProcessRow.seen_at < clock.text(plus_seconds=-KEPT_SECONDS)))
 
 
@@ -81,8 +81,8 @@ def living(session: Session, clock: Clock) -> list[Process]:
     return [process for process in all_processes(session) if process.seen_at >= since]
 
 
-def _row(process: Process, started_at: str, at: str) -> t.ProcessRow:
+def _row(process: Process, at: str) -> t.ProcessRow:
     return t.ProcessRow(
         id=process.id, role=process.role, host=process.host, release=process.release, settings=process.settings,
-        started_at=started_at, seen_at=at,
+        started_at=process.started_at, seen_at=at,
     )  # fmt: skip

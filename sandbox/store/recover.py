@@ -149,8 +149,8 @@ class Recovery:
         for column, value in (found or {**now, **rebuild.forced(name, event)}).items():
             if value != now[column]:
                 setattr(row, column, value)
-        if found is not None and name == "queries" and found["state"] != "charged":
-            row.lease_owner, row.lease_until = None, None  # type: ignore[attr-defined]
+        if found is not None and isinstance(row, t.QueryRow) and found["state"] != "charged":
+            row.lease_owner, row.lease_until = None, None
         self._session.flush()
         return found is not None
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -46,6 +46,9 @@ class Sessions:
         self._write = sessionmaker(self.writer, expire_on_commit=False, info={WRITES: True})
         self._read = sessionmaker(self.reader, expire_on_commit=False)
         self._frozen: str | None = None
+        self._closed = False
+        for engine in (self.writer, self.reader):
+            event.listen(engine, "checkin", self._let_go)
 
     @contextmanager
     def begin(self, *, although_frozen: bool = False) -> Iterator[Session]:
@@ -117,10 +120,16 @@ class Sessions:
         check_order(str(encoding), [str(word) for word in ordered])
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections; one that a thread still uses is closed when it comes back."""
+        self._closed = True
         self._bell.close()
         self.writer.dispose()
         self.reader.dispose()
+
+    def _let_go(self, connection: Any, _record: Any) -> None:
+        # Its pool is disposed of, and nobody else would close it.
+        if self._closed and connection is not None:
+            connection.close()
 
 
 def of_transaction(session: Session, what: str) -> dict[Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from sandbox.audit.tiles import FULL, WIDTH
@@ -31,7 +31,7 @@ def save(session: Session, tiles: Mapping[tuple[int, int], bytes]) -> None:
         if len(hashes) == FULL
     ]
     if rows:
-        session.execute(t.TileRow.__table__.insert(), rows)  # type: ignore[attr-defined]
+        session.execute(insert(t.TileRow), rows)
 
 
 def covered(session: Session) -> int:

@@ -69,12 +69,6 @@ def newest_open(session: Session, dataset_id: str) -> StoredVersion | None:
     return None if row is None else datasets.version_of(row)
 
 
-def kept(session: Session, dataset_id: str) -> list[StoredVersion]:
-    """Versions whose objects must be there: all but the destroyed."""
-    query = _of(dataset_id).where(t.VersionRow.state != "destroyed").order_by(t.VersionRow.number)
-    return [datasets.version_of(row) for row in session.scalars(query)]
-
-
 def listed(session: Session, dataset_id: str, after: str = "", limit: int = 100) -> list[VersionMark]:
     """Versions of a dataset in order of their ids, after one of them."""
     query = _of(dataset_id).where(t.VersionRow.id > after).order_by(t.VersionRow.id).limit(limit)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from sqlalchemy.orm import Session
+
 from sandbox import __version__, crash
 from sandbox.audit.checkpoint import open_note, sign_note, vkey
 from sandbox.clock import Clock
@@ -85,7 +87,7 @@ def make(source: Source, folder: Path, *, copies: bool) -> Made:
         DependencyFailed: `backup_full`, `backup_failed` (the folder), and as the database and the object store do.
         IntegrityFailed: `wrapping_key_differs`.
     """
-    with _told(folder), _building(folder) as building:
+    with told(folder, full="backup_full"), _building(folder) as building:
         backup, files, size, root, note = new_id("bak"), _Files(building), 0, "", ""
         with source.sessions.reading() as session:
             dump.take_time(session)
@@ -98,7 +100,7 @@ def make(source: Source, folder: Path, *, copies: bool) -> Made:
             wanted = building / "wanted"
             _spool(wanted, _told_of(session, source))
         crash.point("backup.tables")
-        missing = _Missing()
+        missing: list[str] = []
         files.write(OBJECTS, _inventory(source.objects, wanted, building if copies else None, missing))
         wanted.unlink()
         crash.point("backup.objects")
@@ -107,7 +109,7 @@ def make(source: Source, folder: Path, *, copies: bool) -> Made:
         manifest = {
             "v": FORMAT, "backup": backup, "release": __version__, "schema": migrations.head(),
             "at": source.clock.text(), "log": {"name": source.log_name, "size": size, "root": root, "note": note},
-            "files": files.written, "copies": copies, "missing": missing.keys,
+            "files": files.written, "copies": copies, "missing": missing,
         }  # fmt: skip
         raw = json.dumps(manifest, ensure_ascii=False, indent=1, sort_keys=True).encode() + b"\n"
         digest = INTL.digest(raw).hex()
@@ -120,7 +122,7 @@ def make(source: Source, folder: Path, *, copies: bool) -> Made:
     rows = sum(file["count"] for name, file in files.written.items() if name.startswith(TABLES))
     return Made(
         backup=backup, folder=folder, size=size, rows=rows, objects=files.written[OBJECTS]["count"],
-        missing=tuple(missing.keys), logged=logged,
+        missing=tuple(missing), logged=logged,
     )  # fmt: skip
 
 
@@ -145,12 +147,7 @@ def _logged(source: Source, details: Mapping[str, Any]) -> bool:
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Missing:
-    keys: list[str] = field(default_factory=list)
-
-
-def _told_of(session: Any, source: Source) -> Iterator[_Object]:
+def _told_of(session: Session, source: Source) -> Iterator[_Object]:
     """Every object that the snapshot tells of: manifests, the files that they name, answers."""
     versions = Versions(source.objects, source.root_key)
     for record, population in dump.stored_versions(session):
@@ -172,7 +169,7 @@ def _spool(path: Path, objects: Iterable[_Object]) -> None:
             file.write(json.dumps([one.key, one.sha256, one.size]).encode() + b"\n")
 
 
-def _inventory(store: ObjectStore, wanted: Path, building: Path | None, missing: _Missing) -> Iterator[bytes]:
+def _inventory(store: ObjectStore, wanted: Path, building: Path | None, missing: list[str]) -> Iterator[bytes]:
     """A JSON line for each object: key, size, digest; copied below `building`, if told, and checked on the way."""
     with wanted.open("rb") as file:
         for line in file:
@@ -182,7 +179,7 @@ def _inventory(store: ObjectStore, wanted: Path, building: Path | None, missing:
             if well and size is not None and building is not None:
                 well = _copy(store, key, size, sha256, building / COPIES / key)
             if not well:
-                missing.keys.append(key)
+                missing.append(key)
             told = {"key": key, "sha256": sha256, "size": stated or size, "there": well}
             yield json.dumps(told, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
@@ -252,13 +249,13 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """The disk's errors as ours."""
+def told(folder: Path, code: str = "backup_failed", *, full: str | None = None) -> Iterator[None]:
+    """The disk's errors as ours, with a code of its own for a disk that is full."""
     try:
         yield
     except OSError as failure:
         reason = errno.errorcode.get(failure.errno or 0, "unknown")
-        code = "backup_full" if failure.errno in _NO_ROOM else "backup_failed"
+        code = full if full is not None and failure.errno in _NO_ROOM else code
         raise DependencyFailed(code, folder=str(folder), reason=reason) from None
 
 
@@ -293,5 +290,3 @@ def _clear_dead(folder: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
         except (BlockingIOError, FileNotFoundError, NotADirectoryError):
             continue
-
-

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from sandbox.audit.checkpoint import open_signed, vkey
 from sandbox.crypto.keys import load_log_key
 from sandbox.crypto.suite import INTL
-from sandbox.errors import DependencyFailed, IntegrityFailed, RequestError
-from sandbox.work.backup import FORMAT, MANIFEST, NOTE, SETTINGS, VKEY, note_text
+from sandbox.errors import IntegrityFailed, RequestError
+from sandbox.work.backup import FORMAT, MANIFEST, NOTE, SETTINGS, VKEY, note_text, told
 
 _PIECE: Final = 1 << 20
 
@@ -108,13 +106,3 @@ class Backup:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             raise IntegrityFailed("backup_damaged", file=name) from None
-
-
-@contextmanager
-def told(folder: Path, code: str = "backup_failed") -> Iterator[None]:
-    """The disk's errors as ours."""
-    try:
-        yield
-    except OSError as failure:
-        reason = errno.errorcode.get(failure.errno or 0, "unknown")
-        raise DependencyFailed(code, folder=str(folder), reason=reason) from None

@@ -73,13 +73,14 @@ class Guard:
             if self._sessions.frozen is not None:
                 self._from_the_start()
                 return False
+            seen = self._seen  # before the snapshot: meanwhile the sequencer's thread may see more than it holds
             with self._sessions.reading() as session:
                 size, state = log.size(session), home_state.read(session)
-            if size < self._seen:
+            if size < seen:
                 self._close(home_state.ROLLED_BACK)  # for every process, not for this one alone
                 self._sessions.freeze(home_state.ROLLED_BACK)
                 raise DependencyFailed("home_read_only", reason=home_state.ROLLED_BACK)
-            self._seen = size
+            self._seen = max(self._seen, size)
             if state.mode != home_state.OPEN:
                 self._sessions.freeze(state.code)
             elif time.monotonic() - self._full_at >= FULL_SECONDS:
@@ -116,10 +117,11 @@ class Guard:
             return error.code
         if self._witnesses and not outside.answered and not self._alone:
             return home_state.UNCHECKED
+        seen = self._seen
         with self._sessions.reading() as session:
             state, found = home_state.read(session), compare(session, self._tree, outside)
             size = log.size(session)
-        if found is None and size < self._seen:
+        if found is None and size < seen:
             found = home_state.ROLLED_BACK  # set back to what is published, and what came after it was answered
         if found is not None:
             self._close(found)

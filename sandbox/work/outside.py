@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,10 +21,9 @@ from sandbox.ports import ObjectStore
 from sandbox.store import home_state, log, tiles
 from sandbox.work.published import latest_note, newest_copy
 from sandbox.work.tree import Tree
-from sandbox.work.witnesses import PATIENCE, Witness
+from sandbox.work.witnesses import PATIENCE, Witness, exchanged, submitted
 
 STORE: Final = "object store"
-_LONGEST: Final = 16_384
 _NEVER_HEARD: Final = frozenset({"403", "404"})
 """A witness that does not watch this log, or not under this key, holds nothing of it."""
 _log = logging.getLogger("sandbox.work")
@@ -123,7 +121,8 @@ def _signed(source: str, note: str, vkey: str) -> Known:
 def _ask(http: httpx2.Client, witness: Witness, vkey: str, own: tuple[int, str] | None) -> Known | None:
     """What a witness holds. Ours say it themselves; any other tells it when it is sent what it already has."""
     origin = vkey.partition("+")[0]
-    status, body = _fetch(http, "GET", f"{witness.url}/latest?{urlencode({'origin': origin})}")
+    status, raw = exchanged(http, "GET", f"{witness.url}/latest?{urlencode({'origin': origin})}")
+    body = raw.decode("utf-8", "replace")
     if status == httpx2.codes.OK:
         # Everybody has notes that the log signed; only with its own line below is this one the witness's answer.
         cosigned_at(body, witness.vkey)
@@ -131,21 +130,10 @@ def _ask(http: httpx2.Client, witness: Witness, vkey: str, own: tuple[int, str] 
     if own is None:
         return None
     size, note = own
-    status, body = _fetch(http, "POST", f"{witness.url}/add-checkpoint", request_body(size, [], note))
-    answer = read_answer(status, body, note, witness.vkey)
+    status, raw = submitted(http, witness, request_body(size, [], note))
+    answer = read_answer(status, raw.decode("utf-8", "replace"), note, witness.vkey)
     if answer.line is not None or answer.known is not None:
         return Known(source=witness.name, size=size if answer.known is None else answer.known, root=None)
     if answer.refused in _NEVER_HEARD:
         return None
     raise DependencyFailed("witness_unreachable", witness=witness.name)
-
-
-def _fetch(http: httpx2.Client, method: str, url: str, content: bytes | None = None) -> tuple[int, str]:
-    """The answer's status and text; cut off where no honest answer is as long or as slow."""
-    deadline, received = time.monotonic() + PATIENCE, bytearray()
-    with http.stream(method, url, content=content) as response:
-        for piece in response.iter_bytes():
-            received += piece
-            if len(received) > _LONGEST or time.monotonic() > deadline:
-                raise httpx2.ReadTimeout("", request=response.request)
-        return response.status_code, received.decode("utf-8", "replace")

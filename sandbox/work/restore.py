@@ -26,10 +26,9 @@ from sandbox.settings import Settings
 from sandbox.store import datasets, dump, home_state, migrations
 from sandbox.store.connecting import is_url
 from sandbox.store.sessions import Sessions
-from sandbox.work.backup import COPIES, OBJECTS, SETTINGS, TABLES, sync_folder
-from sandbox.work.backup_folder import Backup, told
+from sandbox.work.backup import COPIES, OBJECTS, SETTINGS, TABLES, sync_folder, told
+from sandbox.work.backup_folder import Backup
 
-_PIECE: Final = 1 << 20
 _SECRETS: Final = ("database_password", "s3_access_key", "s3_secret_key", "s3_ca", "tls_certificate", "tls_key")
 """Settings that name files, which a folder of keys may have as well."""
 

@@ -82,8 +82,8 @@ def extend(
     return grown.size, note
 
 
-def fill(session: Session, tree: Tree) -> bool:
-    """Write tiles for some of the events that were numbered without any; True if more of them are left.
+def fill(session: Session, tree: Tree) -> None:
+    """Write tiles for some of the events that were numbered without any.
 
     A log of release 0.1 has none.
     """
@@ -92,7 +92,6 @@ def fill(session: Session, tree: Tree) -> bool:
     end = min(covered + _FILLED, size - size % WIDTH)
     _, changed = tree.at(session, covered).grow(log.leaves(session, covered, end))
     tiles.save(session, changed)
-    return end < size - size % WIDTH
 
 
 def is_bare(session: Session) -> bool:

@@ -137,17 +137,32 @@ class Witnessing:
         with self._sessions.reading() as session:
             proof = self._tree.at(session, size).consistency(old)
         try:
-            status, body = self._post(request_body(old, proof, note))
+            status, body = submitted(self._http, self._witness, request_body(old, proof, note))
+            answer = body.decode()
         except (httpx2.HTTPError, UnicodeDecodeError):
             raise DependencyFailed("witness_unreachable", witness=self._witness.name) from None
-        return read_answer(status, body, note, self._witness.vkey)
+        return read_answer(status, answer, note, self._witness.vkey)
 
-    def _post(self, body: bytes) -> tuple[int, str]:
-        """The answer's status and text; cut off where no honest answer is as long or as slow."""
-        deadline, received = time.monotonic() + PATIENCE, bytearray()
-        with self._http.stream("POST", f"{self._witness.url}/add-checkpoint", content=body) as response:
-            for piece in response.iter_bytes():
-                received += piece
-                if len(received) > _LONGEST or time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout("", request=response.request)
-            return response.status_code, received.decode()
+
+def submitted(http: httpx2.Client, witness: Witness, content: bytes) -> tuple[int, bytes]:
+    """What a witness answers to a checkpoint: the status, and the body.
+
+    Raises:
+        httpx2.HTTPError: as `exchanged`.
+    """
+    return exchanged(http, "POST", f"{witness.url}/add-checkpoint", content)
+
+
+def exchanged(http: httpx2.Client, method: str, url: str, content: bytes | None = None) -> tuple[int, bytes]:
+    """The answer's status and body; cut off where no honest answer is as long or as slow.
+
+    Raises:
+        httpx2.HTTPError: there is no answer, or it was cut off.
+    """
+    deadline, received = time.monotonic() + PATIENCE, bytearray()
+    with http.stream(method, url, content=content) as response:
+        for piece in response.iter_bytes():
+            received += piece
+            if len(received) > _LONGEST or time.monotonic() > deadline:
+                raise httpx2.ReadTimeout("", request=response.request)
+        return response.status_code, bytes(received)

@@ -192,6 +192,15 @@ def test_prepare_makes_secrets_that_only_root_finds_and_overwrites_nothing(prepa
     assert {p.name: p.read_bytes() for p in secrets.iterdir() if p.name != "front.pem"} == made
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("-h", 0), ("state", 2)])
+def test_prepare_asked_for_help_makes_nothing(tmp_path: Path, argument: str, code: int) -> None:
+    shutil.copy(DEPLOY / "prepare.sh", tmp_path)
+    done = subprocess.run(["./prepare.sh", argument], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "secrets/" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["prepare.sh"]
+
+
 def test_the_object_stores_certificate_is_what_the_gateways_check(prepared: Path) -> None:
     secrets = prepared / "secrets"
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -287,16 +296,25 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in taken]
 
 
+def _listening(pid: int) -> list[str]:
+    """The addresses, as the kernel writes them, that a process listens on."""
+    links = (fd.readlink().name for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
+    inodes = set(links)
+    return [
+        line.split()[1] for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in inodes
+    ]  # fmt: skip
+
+
 def test_seaweedfs_takes_its_command_line_and_listens_to_nobody_outside(seaweed: tuple[S3Objects, subprocess.Popen[bytes]]) -> None:
     objects, process = seaweed
     assert objects.locks, "published checkpoints cannot be removed"
     objects.put("v1/x", io.BytesIO(b"sealed"), size=6, sha256=INTL.digest(b"sealed").hex())
     assert objects.read("v1/x", 0, 6) == b"sealed"
-    inodes = {fd.readlink().name for fd in Path(f"/proc/{process.pid}/fd").iterdir()}
-    listening = [
-        line.split()[1] for table in ("tcp", "tcp6") for line in Path(f"/proc/{process.pid}/net/{table}").read_text().splitlines()[1:]
-        if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in inodes
-    ]  # fmt: skip
+    until, listening = time.monotonic() + 30, _listening(process.pid)
+    while len(listening) < 8 and time.monotonic() < until:  # the last of its parts begin after the first answers
+        time.sleep(0.1)
+        listening = _listening(process.pid)
     assert len(listening) >= 8
     assert {address.partition(":")[0] for address in listening} == {"0100007F"}, "127.0.0.1, as the kernel writes it"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.crypto.suite import INTL
 from sandbox.flow import Principal, Request
-from sandbox.query import answer
+from sandbox.query import answer, ends
 from sandbox.wiring import open_house
 
 SQL = "SELECT line, count(*), avg(delay) FROM city.trips GROUP BY line"
@@ -32,4 +32,5 @@ if __name__ == "__main__":
         pending = answer.submit(parts, request)
         answer.finish(parts, pending)
         time.sleep(pending.leaves_in())
-        answer.conclude(parts, request.principal, pending)
+        ends.end(parts, pending)
+        answer.read(parts, request.principal, pending.query_id)

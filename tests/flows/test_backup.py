@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.audit.checkpoint import sign_note
+from sandbox.audit.merkle import leaf_hash
 from sandbox.cli.main import run
 from sandbox.crash import VARIABLE
 from sandbox.crypto.keys import load_log_key
@@ -258,6 +260,29 @@ def test_a_newer_release_s_backup_is_refused(kept: Kept, copy: Path, tmp_path: P
     with pytest.raises(IntegrityFailed, match="backup_newer") as raised:
         home_from(copy, tmp_path / "new", kept.home)
     assert raised.value.params["release"] == "9.9.9"
+
+
+@pytest.mark.parametrize(("also", "code"), [(True, "backup_log_differs"), (False, "doctor_event_changed")])
+def test_a_log_that_was_changed_before_the_backup_is_not_restored(
+    kept: Kept, tmp_path: Path, *, also: bool, code: str
+) -> None:
+    """Every file is as its manifest says, but the events are not those that the checkpoint was signed over."""
+    home = Path(shutil.copytree(kept.home, tmp_path / "home"))
+    database = sqlite3.connect(home / "sandbox.db")
+    (body,) = database.execute("SELECT body FROM events WHERE idx = 1").fetchone()
+    other = body.replace(b'"v":1', b'"v":9')
+    assert other != body
+    database.execute("DROP TRIGGER events_only_numbered")
+    database.execute("UPDATE events SET body = ? WHERE idx = 1", (other,))
+    if also:
+        database.execute("UPDATE events SET leaf = ? WHERE idx = 1", (leaf_hash(other).hex(),))
+    database.commit()
+    database.close()
+    back_up(home, tmp_path / "changed")
+    with pytest.raises(IntegrityFailed) as refused:
+        home_from(tmp_path / "changed", tmp_path / "new", home)
+    assert refused.value.code == code
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_backup_forged_with_another_key_is_refused(kept: Kept, copy: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.clock import Clock
+from sandbox.clock import Clock, parse_rfc3339
 from sandbox.errors import DependencyFailed
 from sandbox.flow import Request
 from sandbox.query import answer, ends
@@ -47,7 +47,7 @@ def state(town: City, query_id: str) -> str:
     return record.state
 
 
-@promise("P6.2")
+@promise("P6.2", "P7.1")
 def test_an_outage_longer_than_the_later_rung_is_no_overrun(town: City) -> None:
     asked = [answer.submit(town.house.parts(), request(town, f"outage-{n}")) for n in range(3)]
     parts = later(town, hours=1)  # all processes were away meanwhile
@@ -91,6 +91,39 @@ def test_one_resumed_querys_computing_does_not_hold_up_anothers_end(town: City, 
     assert list(town.house.objects.list(f"v1/answers/{second.query_id}")) == [], "what came too late is not kept"
 
 
+def test_who_took_a_query_over_keeps_it_until_its_later_rung_is_past(town: City) -> None:
+    answer.submit(town.house.parts(), request(town, "taken-over"))
+    start = datetime.now(UTC) + timedelta(hours=1)
+    taken = ends.take_over(dataclasses.replace(town.house.parts(), clock=Clock(lambda: start)))
+    assert taken is not None
+    past = parse_rfc3339(taken.leaves_at) + timedelta(seconds=5)  # its end is being written
+    assert ends.take_over(dataclasses.replace(town.house.parts(), clock=Clock(lambda: past))) is None
+
+
+def test_nothing_is_stored_once_the_rung_is_past(town: City) -> None:
+    pending = answer.submit(town.house.parts(), request(town, "computed-late"))
+    answer.finish(later(town, minutes=1), pending)
+    assert (pending.outcome.stored, pending.outcome.failure) == (None, "query_overrun")
+    assert list(town.house.objects.list("v1/answers/")) == []
+
+
+def test_an_answer_whose_storing_outlasts_the_rung_is_not_kept(town: City) -> None:
+    parts = town.house.parts()
+    pending = answer.submit(parts, request(town, "stored-late"))
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(parts.objects, name)
+
+        def put(self, *told: Any, **named: Any) -> None:
+            ends.end(parts, pending)
+            parts.objects.put(*told, **named)
+
+    answer.finish(dataclasses.replace(parts, objects=Slow()), pending)
+    assert state(town, pending.query_id) == "overrun"
+    assert list(town.house.objects.list("v1/answers/")) == []
+
+
 def test_what_was_computed_on_a_version_that_is_destroyed_before_the_rung_never_leaves(town: City) -> None:
     parts = town.house.parts()
     asked = request(town, "destroyed-1")
@@ -104,6 +137,7 @@ def test_what_was_computed_on_a_version_that_is_destroyed_before_the_rung_never_
     assert list(town.house.objects.list("v1/answers/")) == []
 
 
+@promise("P6.2")
 def test_nothing_is_charged_while_the_log_cannot_be_published(town: City) -> None:
     with town.house.sessions.begin() as session:
         duties.report(session, town.house.clock, "publish", worker="wrk_1", error=None)

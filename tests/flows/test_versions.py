@@ -302,8 +302,9 @@ def test_what_a_dead_process_had_charged_fails_with_the_one_text(town: City) -> 
 def _ends_without(town: City, pending: answer.Pending) -> None:
     time.sleep(pending.leaves_in())
     me = town.ok("GET", "/v1/me")
+    ends.end(town.house.parts(), pending)
     with pytest.raises(Exception, match="query_no_answer"):
-        answer.conclude(town.house.parts(), request_of(me["id"], me["tenant"]).principal, pending)
+        answer.read(town.house.parts(), request_of(me["id"], me["tenant"]).principal, pending.query_id)
     with town.house.sessions.reading() as session:
         record = queries.get(session, pending.query_id)
     assert record is not None

@@ -13,6 +13,7 @@ import pytest
 
 from sandbox.ingest import duty as ingest
 from sandbox.query import answer as answer_flow
+from sandbox.query import ends
 from sandbox.store import log
 from tests.faults.one_query import request_of
 from tests.house import City
@@ -124,7 +125,7 @@ def test_the_public_log_grows_at_the_charge_and_at_the_rung_and_at_no_other_mome
     assert pending.outcome.stored is not None
     assert size() == charged, "when computing ended would show in the size that anybody may see"
     time.sleep(pending.leaves_in())
-    answer_flow.conclude(parts, request.principal, pending)
+    ends.end(parts, pending)
     assert size() == charged + 1
 
 

@@ -76,6 +76,43 @@ def test_a_variable_that_is_not_the_json_it_should_be(monkeypatch: pytest.Monkey
     with pytest.raises(RequestError) as caught:
         checked({"log_name": "x"}, "settings.toml")
     assert caught.value.params["setting"] == "sources"
+    assert caught.value.code == "variable_invalid"
+    assert caught.value.params["variable"] == "SANDBOX_SOURCES"
+
+
+def test_a_wrong_variable_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_PORT", "high")
+    with pytest.raises(RequestError) as caught:
+        load(home(tmp_path, 'log_name = "x"\n'))
+    assert caught.value.code == "variable_invalid"
+    assert caught.value.params["variable"] == "SANDBOX_PORT"
+    assert "high" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("SANDBOX_PROT", "SANDBOX_PORT"),
+        ("SANDBOX_DATABSE", "SANDBOX_DATABASE"),
+        ("SANDBOX_WITNESS", "SANDBOX_WITNESSES"),
+        ("SANDBOX_S3_ACCESSKEY", "SANDBOX_S3_ACCESS_KEY"),
+        ("SANDBOX_TRUSTED_PROXY", "SANDBOX_TRUSTED_PROXIES"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, meant: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(RequestError) as caught:
+        load(home(tmp_path, 'log_name = "x"\n'))
+    assert caught.value.code == "variable_unknown"
+    assert caught.value.params == {"variable": variable, "nearest": meant}
+
+
+def test_variables_of_other_programs_are_let_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SANDBOX_CRASH_AT", "SANDBOX_LOAD", "SANDBOX_ON", "SANDBOX_DEBUG", "SANDBOX_SERVICE_HOST", "SANDBOX_HOME"):
+        monkeypatch.setenv(name, "none")
+    load(home(tmp_path, 'log_name = "x"\n'))
 
 
 def test_no_home_no_settings(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sandbox.crypto.suite import INTL
 from sandbox.errors import NotFound, RequestError
 from sandbox.flow import Principal
 from sandbox.gateway import exporting, monthly
-from sandbox.gateway.access import At, Caller, Gate, permit
+from sandbox.gateway.access import At, Caller, Gate, permit, record_reading
 from sandbox.gateway.described import PROBLEM
 from sandbox.gateway.pages import After, Limit, page
 from sandbox.gateway.snapshot import settled
@@ -62,7 +62,7 @@ def entries(
 ) -> Entries:
     """Leaves from a place on."""
     permit(gate, caller, "event", "read_all")
-    _read(gate, caller, "entries")
+    record_reading(gate, caller, "entries")
     with gate.house.sessions.reading() as session:
         return Entries(entries=[Entry(**exporting.entry(*found)) for found in log.entries(session, start, limit)])
 
@@ -79,7 +79,7 @@ def records(
     permit(gate, caller, "record", "read")
     if table not in log.AUDITED:
         raise RequestError("table_unknown", table=table, tables=sorted(log.AUDITED))
-    _read(gate, caller, "records")
+    record_reading(gate, caller, "records")
     with gate.house.sessions.reading() as session:
         found = list(log.records(session, table, after, limit + 1))
     shown = found[:limit]
@@ -95,7 +95,7 @@ def bundle(gate: At, caller: Caller) -> StreamingResponse:
     Pages of a living gateway would not fit together: a record could be newer than the leaves that vouch for it.
     """
     _may_see_all(gate, caller)
-    _read(gate, caller, "bundle")
+    record_reading(gate, caller, "bundle")
     stack = ExitStack()
     instant = settled(gate.house, stack)
     return StreamingResponse(exporting.as_json(gate.house, instant, stack), media_type=JSON)
@@ -105,7 +105,7 @@ def bundle(gate: At, caller: Caller) -> StreamingResponse:
 def export(gate: At, caller: Caller) -> StreamingResponse:
     """The same as a tar of the folder that `audit/verify.py` reads: records, tiles, bundles of entries, checkpoint."""
     _may_see_all(gate, caller)
-    _read(gate, caller, "export")
+    record_reading(gate, caller, "export")
     stack = ExitStack()
     instant = settled(gate.house, stack)
     return StreamingResponse(exporting.as_tar(gate.house, gate.tree, instant, stack), media_type=TAR)
@@ -115,17 +115,12 @@ def export(gate: At, caller: Caller) -> StreamingResponse:
 def report(gate: At, caller: Caller, month: Annotated[str, Query(max_length=40)]) -> Report:
     """The page of a month, as a note that the log's key signs: every figure with the leaves that it comes from."""
     permit(gate, caller, "event", "read_all")
-    return Report(month=month, note=monthly.page_of(gate.house, month, lambda: _read(gate, caller, "report")))
+    return Report(month=month, note=monthly.page_of(gate.house, month, lambda: record_reading(gate, caller, "report")))
 
 
 def _may_see_all(gate: Gate, caller: Principal) -> None:
     permit(gate, caller, "event", "read_all")
     permit(gate, caller, "record", "read")
-
-
-def _read(gate: Gate, caller: Principal, what: str) -> None:
-    with gate.house.sessions.begin() as session:
-        log.append(session, gate.house.clock, "log.read", actor=caller, subject=caller.id, details={"what": what})
 
 
 def _event(found: tuple[str, int | None, bytes]) -> Event:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from sandbox.audit import receipt
 from sandbox.errors import Conflict, NotFound
 from sandbox.flow import Principal
-from sandbox.gateway.access import At, Caller, Gate, permit, sees_all
+from sandbox.gateway.access import At, Caller, Gate, permit, record_reading, sees_all
 from sandbox.gateway.described import PROBLEM
 from sandbox.schemas import Receipt
 from sandbox.store import cosignatures, log, queries
@@ -41,8 +41,7 @@ def of_event(event_id: str, gate: At, caller: Caller) -> Receipt:
 
 
 def _made(gate: Gate, caller: Principal, event_id: str, *, everybodys: bool) -> Receipt:
-    house = gate.house
-    with house.sessions.reading() as session:
+    with gate.house.sessions.reading() as session:
         found = log.find(session, event_id)
         if found is None or not (everybodys or found[0] == caller.tenant):
             raise NotFound("event_unknown")
@@ -53,7 +52,5 @@ def _made(gate: Gate, caller: Principal, event_id: str, *, everybodys: bool) -> 
         size, note = best
         made = receipt.make(gate.tree.at(session, size), note, index, body)
     if tenant != caller.tenant:  # the auditor reads another's event
-        with house.sessions.begin() as session:
-            details = {"what": "receipt", "event": event_id}
-            log.append(session, house.clock, "log.read", actor=caller, subject=caller.id, details=details)
+        record_reading(gate, caller, "receipt", event=event_id)
     return Receipt(**receipt.to_json(made))

@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from sandbox.audit.tiles import WIDTH, pack_entries, parse_tile_path, width_at
 from sandbox.crypto.suite import INTL
 from sandbox.errors import NotFound
-from sandbox.flow import Principal
-from sandbox.gateway.access import At, Caller, Gate, permit
+from sandbox.gateway.access import At, Caller, permit, record_reading
 from sandbox.gateway.described import PROBLEM
 from sandbox.store import cosignatures, log
 
@@ -48,7 +47,8 @@ def entries(path: str, request: Request, gate: At, caller: Caller) -> Response:
     """A bundle of entries, for the auditor: each event behind its length in two bytes."""
     permit(gate, caller, "event", "read_all")
     place = parse_tile_path(f"tile/entries/{path}")
-    _told(gate, caller)
+    if gate.bundles.take(caller.id):
+        record_reading(gate, caller, "entry bundles")
     start = place.index * WIDTH
     with gate.house.sessions.reading() as session:
         if width_at(0, place.index, _size(session)) < place.width:
@@ -78,10 +78,3 @@ def _sent(request: Request, content: bytes, media: str, cache: str) -> Response:
     if headers["ETag"] in (mark.strip() for mark in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)
     return Response(content, headers={**headers, "Content-Type": media})
-
-
-def _told(gate: Gate, caller: Principal) -> None:
-    if gate.bundles.take(caller.id):
-        with gate.house.sessions.begin() as session:
-            details = {"what": "entry bundles"}
-            log.append(session, gate.house.clock, "log.read", actor=caller, subject=caller.id, details=details)

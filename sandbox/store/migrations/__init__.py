@@ -72,8 +72,7 @@ def revision(session: Session) -> str | None:
 
 def is_older(found: str | None) -> bool:
     """Whether `upgrade` brings a database of this revision to `head()`; a newer release's is unknown here."""
-    known = ScriptDirectory.from_config(_config()).walk_revisions()
-    return found != head() and found in {script.revision for script in known}
+    return found is not None and found != head() and known(found)
 
 
 def upgrade(database: str | Path, *, password_file: Path | None = None, revision: str | None = None) -> None:

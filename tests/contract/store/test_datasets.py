@@ -11,7 +11,7 @@ from sandbox.catalog import DatasetSpec, Version
 from sandbox.errors import Conflict, Denied, IntegrityFailed, NotFound
 from sandbox.ingest.lifecycle import INGEST
 from sandbox.ingest.manifest import parse_manifest, parse_population
-from sandbox.store import datasets, ingests, removals, versions
+from sandbox.store import committee, datasets, dump, ingests, removals, versions
 from sandbox.store import tables as t
 from tests.unit.store.home import Home
 from tests.workshop import POPULATION, manifest
@@ -81,7 +81,7 @@ def test_a_population_is_what_was_registered(full: Home) -> None:
 def test_datasets_are_in_order_of_their_names_bytes(full: Home) -> None:
     names = ["city.Zoo", "city.ants", "city.visits", "city.Ärzte"]
     with full.sessions.reading() as session:
-        assert [n for n in datasets.dataset_names(session) if n.startswith("city.")] == names
+        assert [n for n in committee.dataset_names(session) if n.startswith("city.")] == names
         paged: list[str] = []
         # The home's own datasets have no whole manifest, and sort behind.
         while len(paged) < 4:
@@ -178,7 +178,7 @@ def test_a_dataset_is_retired_and_destroyed(full: Home) -> None:
     with full.sessions.begin() as session:
         assert [(d.number, d.tiers) for d in removals.doomed(session, "ds_1")] == [(1, 3), (2, 3)]
         assert versions.destroyed_among(session, ["ver_1", "ver_2", "x"]) == {"ver_1", "ver_2"}
-        assert versions.kept(session, "ds_1") == []
+        assert dump.stored_versions(session) == []
         assert [versions.is_destroyed(session, version) for version in ("ver_1", "ver_none")] == [True, False]
         remembered, declared = versions.remembered(session, datasets.version_by_id(session, "ver_1"))
         assert (remembered, declared.id, declared.wrapped_key) == (SPEC, "ver_1", b"")

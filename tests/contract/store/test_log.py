@@ -183,7 +183,8 @@ def test_cosignatures(home: Home) -> None:
         assert found is not None
         assert found[1] == NOTE.format(size=2) + LINE.format("w0") + LINE.format("w1")
         assert cosignatures.note(session, 9) is None
-        assert cosignatures.best_note(session, 0) == found
+        assert cosignatures.best_note(session, 0) == cosignatures.cosigned_note(session) == found
+        assert cosignatures.cosigned_note(session, 2) is None
         assert cosignatures.best_note(session, 2) == (3, NOTE.format(size=3))
         assert cosignatures.best_note(session, 3) is None
         minutes = cosignatures.of_minutes(session, after="", before="9", limit=5)

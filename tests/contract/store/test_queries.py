@@ -59,6 +59,17 @@ def test_a_key_charges_once(home: Home) -> None:
     assert record.id in {row["resource"] for row in home.rows(t.IdempotencyRow)}
 
 
+def test_a_key_that_was_lost_in_a_restore_is_used_and_says_so(home: Home) -> None:
+    grant = home.grant()
+    lost = {"principal": home.engineer.id, "key": "k1", "digest": "", "resource": "qry_lost", "at": home.clock.text()}
+    with home.sessions.begin() as session:
+        session.add(t.IdempotencyRow(**lost))
+    with pytest.raises(Conflict) as caught:
+        ask(home, grant, key=("k1", "d1"))
+    assert (caught.value.code, caught.value.params["query"]) == ("idempotency_key_lost", "qry_lost")
+    assert home.rows(t.QueryRow) == []
+
+
 @pytest.mark.parametrize("ending", ["revoke", "stop", "expire"])
 def test_a_grant_that_ended_after_the_decision_is_not_charged(home: Home, ending: str) -> None:
     grant = home.grant()

@@ -20,7 +20,19 @@ from sandbox.ingest.lifecycle import INGEST
 from sandbox.ingest.manifest import parse_manifest, parse_population
 from sandbox.policy.terms import Application
 from sandbox.privacy.accounting import UNIT
-from sandbox.store import calibration, committee, datasets, duties, ingests, ledger, log, numbering, principals, queries
+from sandbox.store import (
+    calibration,
+    committee,
+    datasets,
+    duties,
+    ingests,
+    ledger,
+    log,
+    numbering,
+    principals,
+    queries,
+    removals,
+)
 from sandbox.store import tables as t
 from tests.promises import promise
 from tests.unit.store.home import LEASE, Home, ask, small_cap
@@ -129,6 +141,33 @@ def test_charges_while_their_grant_is_revoked(home: Home) -> None:
         for table in log.AUDITED:
             for path, values in log.records(session, table, "", 10_000):
                 assert vouched[path] == record_digest(values), path
+
+
+@promise("P6.1")
+def test_a_dataset_is_not_retired_while_somebody_charges_it(home: Home) -> None:
+    """Who charges has seen that it is in use, and holds its cap: the retirement comes behind the charge in the log."""
+    grant, dataset = home.grant(), home.datasets["health.visits"]
+    keys = ledger.keys_of(grant=grant.id, datasets=[dataset], population=home.population)
+    retiring = threading.Thread(
+        target=lambda: write(
+            home, lambda s: removals.retire(s, home.clock, home.steward, dataset=dataset, reason="old")
+        )
+    )
+    with home.sessions.begin() as session:
+        ledger.lock(session, keys)
+        retiring.start()
+        retiring.join(1)
+        assert retiring.is_alive()
+        ledger.charge(
+            session, home.clock, actor=home.engineer, query_id="qry_1", step="main", grant=grant.id, keys=keys,
+            cost=Cost(eps_p=1), details={},
+        )  # fmt: skip
+    retiring.join(60)
+    with home.sessions.begin() as session:
+        assert datasets.state_of(session, "health.visits") == "retired"
+        numbering.number(session)
+    ordered = sorted(home.events(), key=lambda event: event.idx or 0)
+    assert [e.type for e in ordered][-2:] == ["query.charge", "dataset.retire"]
 
 
 def test_expiry_revocation_and_charges_over_several_grants_do_not_lock_each_other_out(home: Home) -> None:

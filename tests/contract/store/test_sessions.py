@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -294,6 +295,14 @@ def test_connections_are_given_back_whatever_happens(sessions: Sessions) -> None
             whatever(session)
         assert code_of(lambda: raised_in(sessions, "P0001")) == "database_refused"
     assert sessions.writer.pool.checkedout() == sessions.reader.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_comes_back_after_the_end_is_closed(sessions: Sessions) -> None:
+    with sessions.reading() as session:
+        driver: Any = session.connection().connection.driver_connection
+        sessions.close()
+        assert not driver.closed
+    assert driver.closed
 
 
 def test_a_pool_without_a_free_connection_says_busy(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,20 @@ def test_a_duty_and_its_holder(home: Home) -> None:
         assert (duty.name, duty.error, duty.holder, duty.fence) == ("publish", "object_store_failed", "w2", 2)
 
 
+def test_an_older_lease_of_the_same_worker_is_lost_too(home: Home) -> None:
+    with home.sessions.begin() as session:
+        older = duties.take(session, home.clock, "publish", "w1", 60)
+        newer = duties.take(session, home.clock, "publish", "w1", 60)
+        assert (older, newer) == (1, 2)
+        with pytest.raises(Conflict):
+            duties.renew(session, home.clock, "publish", "w1", fence=1, seconds=60)
+        with pytest.raises(Conflict):
+            duties.fence(session, "publish", "w1", 1)
+        duties.release(session, "publish", "w1", 1)
+        assert not duties.free(session, home.clock, "publish", "w2")
+        duties.renew(session, home.clock, "publish", "w1", fence=2, seconds=60)
+
+
 def test_roles_belong_to_kinds(home: Home) -> None:
     principals.check_roles("company", ["engineer"])
     with pytest.raises(RequestError) as caught:

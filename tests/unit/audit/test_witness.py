@@ -60,6 +60,7 @@ def test_a_newer_line_takes_the_older_ones_place() -> None:
     both = with_cosignatures(with_cosignatures(note(7), [old]), [new])
     assert cosigned_at(both, WITNESS) == AT + 5
     assert both.count(NAME) == 1
+    assert cosigned_at(f"{both}{old}", WITNESS) == cosigned_at(f"{note(7)}{old}{new}", WITNESS) == AT + 5
     assert with_cosignatures(both, []) == both
 
 

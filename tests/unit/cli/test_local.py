@@ -131,6 +131,15 @@ def test_no_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "问题   settings" in out
 
 
+def test_what_the_doctor_advises_names_the_home(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = "2026-01-01T00:00:00.000Z"
+    alter(home, f"INSERT OR REPLACE INTO home_state VALUES (1, 'read_only', 'home_rolled_back', '{at}')")
+    assert run(["doctor", str(home)]) == 1
+    out = capsys.readouterr().out
+    assert out.count(f"sandbox reconcile {home}") == 2
+    assert " HOME" not in out
+
+
 def test_a_root_key_that_others_may_read(home: Path) -> None:
     (home / "keys" / "root.key").chmod(0o644)
     assert list(wrong(home)) == ["root key"]

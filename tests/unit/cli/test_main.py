@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import typer
 
+from sandbox import __version__
 from sandbox.cli import main
 from sandbox.cli.failures import exit_code
 from sandbox.client.http import ProblemError
@@ -131,6 +132,11 @@ def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert "query" in capsys.readouterr().out
     assert main.run([]) == 2
     assert "query" in capsys.readouterr().err
+
+
+def test_the_release_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"sandbox {__version__}\n"
 
 
 def verbs(app: typer.Typer, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -93,6 +93,14 @@ def test_a_file_that_is_not_there_is_named(folder: Path, capsys: pytest.CaptureF
     assert "nowhere" in capsys.readouterr().err
 
 
+def test_a_key_file_without_its_at_is_told_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    receipt_file, key, witness = (str(folder / name) for name in ("receipt.json", "log.vkey", "w1.vkey"))
+    assert run(["verify-receipt", receipt_file, "--key", key]) == 2
+    assert f"@{key}" in capsys.readouterr().err
+    assert run(["verify-receipt", receipt_file, "--key", f"@{key}", "--witness", witness]) == 2
+    assert f"@{witness}" in capsys.readouterr().err
+
+
 def test_a_months_page_is_computed_anew(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--export", str(folder / "export"), "--key", VKEY]
     assert run(["audit", "check-report", str(folder / "page.txt"), *more]) == 0

@@ -84,7 +84,8 @@ def test_5_two_persons_destroy_it_and_a_certificate_remains(sandbox: Terminal) -
     assert "sandbox dataset destroy" in sandbox("member1", "dataset", "destroy-confirm", "health.visits", code=2)
     first = sandbox.json("steward", "dataset", "destroy", "health.visits", "--reason", "contract over")
     assert "declined" in sandbox("member1", "dataset", "destroy-decline", first["id"])
-    sandbox("steward", "dataset", "destroy", "health.visits", "--reason", "contract over")
+    told = sandbox("steward", "dataset", "destroy", "health.visits", "--reason", "contract over")
+    assert "sandbox dataset destroy-confirm health.visits" in told, "who is next, and with what"
     sandbox("steward", "dataset", "destroy-confirm", "health.visits", code=3)
     sandbox("auditor", "dataset", "certificate", "health.visits", code=2)
     assert "destroying" in sandbox("member2", "dataset", "destroy-confirm", "health.visits")
@@ -94,3 +95,5 @@ def test_5_two_persons_destroy_it_and_a_certificate_remains(sandbox: Terminal) -
     vkey = (sandbox.alive.house.home / "log.vkey").read_text().strip()
     assert open_signed(note, vkey).startswith(TITLE)
     assert list(sandbox.alive.house.objects.list("v1/ver_")) == []
+    again = sandbox("steward", "dataset", "add", str(sandbox.folder / "visits.yaml"), code=2)
+    assert "never be used again" in again

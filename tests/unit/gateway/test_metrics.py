@@ -112,8 +112,8 @@ def test_no_duration_of_a_step_after_the_charge_is_anywhere(days: tuple[Told, To
     for span in later:
         request = requests[span["parent_id"]]
         declared = request["attributes"].get("rung")
-        if span["name"] == "answer" or declared is None:
-            assert span["start_time"] == span["end_time"]
+        if span["name"] in {"settle", "answer"} or declared is None:
+            assert span["start_time"] == span["end_time"] == request["end_time"]
         else:
             charge = next(
                 s for s in told.spans if s["name"] == "compute" and s["parent_id"] == span["parent_id"]

@@ -10,9 +10,10 @@ import pytest
 
 from sandbox.audit.checkpoint import open_note
 from sandbox.audit.merkle import leaf_hash
-from sandbox.audit.tiles import HASH, WIDTH, Tiles, entries_path, tile_path, tiles_at, unpack_entries
+from sandbox.audit.tiles import HASH, WIDTH, Tiles, entries_path, tile_path, unpack_entries
 from sandbox.flow import Principal
 from sandbox.store import log
+from tests.unit.audit.test_tiles import tiles_at
 from tests.unit.gateway.living import Living, living
 
 
@@ -57,21 +58,20 @@ def test_a_stranger_rebuilds_the_tree_from_its_tiles(alive: Living) -> None:
 
 def test_every_tile_of_the_checkpoint_is_served_and_no_other(alive: Living) -> None:
     size, _ = size_of(alive)
-    for place in tiles_at(size):
-        assert place.level is not None
-        response = get(alive, f"/log/{tile_path(place.level, place.index, place.width)}")
-        assert (response.status_code, len(response.content)) == (200, place.width * HASH)
+    for level, index, width in tiles_at(size):
+        response = get(alive, f"/log/{tile_path(level, index, width)}")
+        assert (response.status_code, len(response.content)) == (200, width * HASH)
         assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert response.headers["content-type"] == "application/octet-stream"
-        if place.width < WIDTH:
-            for wider in (place.width + 1, WIDTH):
-                refused = get(alive, f"/log/{tile_path(place.level, place.index, wider)}")
+        if width < WIDTH:
+            for wider in (width + 1, WIDTH):
+                refused = get(alive, f"/log/{tile_path(level, index, wider)}")
                 assert (refused.status_code, refused.json()["code"]) == (404, "tile_missing")
                 assert refused.headers["cache-control"] == "no-store", "it may be there a moment later"
-            narrower = get(alive, f"/log/{tile_path(place.level, place.index, 1)}")
+            narrower = get(alive, f"/log/{tile_path(level, index, 1)}")
             assert narrower.content == response.content[:HASH]
         else:
-            partial = get(alive, f"/log/{tile_path(place.level, place.index, 7)}")
+            partial = get(alive, f"/log/{tile_path(level, index, 7)}")
             assert partial.content == response.content[: 7 * HASH], "a partial tile stays when the full one is there"
 
 

@@ -239,6 +239,18 @@ def test_a_field_that_cannot_change_is_named_with_its_place(workshop: Workshop, 
     assert field in both(caught.value.code, caught.value.params)["en"]
 
 
+def test_protected_rows_never_become_a_public_table_nor_the_other_way(workshop: Workshop) -> None:
+    workshop.source(csv_of([["a", 1, "walk", "", 1]]))
+    workshop.run(manifest(COLUMNS))
+    workshop.run(PUBLIC)
+    opened = PUBLIC.replace("city.lines", "city.visits")
+    for name, text in (("city.visits", opened), ("city.lines", manifest(COLUMNS, name="city.lines"))):
+        for mode in ("append", "replace", "correct"):
+            with pytest.raises(RequestError) as caught:
+                workshop.update(text, mode, name=name, reason="r")
+            assert (caught.value.code, caught.value.params) == ("update_field_fixed", {"field": "public", "mode": mode})
+
+
 def test_a_replacement_may_have_other_columns_and_limits(workshop: Workshop) -> None:
     workshop.source(csv_of([["a", 1, "walk", "", 1]]))
     workshop.run(manifest(COLUMNS))

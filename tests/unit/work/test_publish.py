@@ -87,6 +87,24 @@ def test_an_older_tree_is_followed_to_the_published_one(kept: Log) -> None:
         list(kept.published().follow(forked))
 
 
+def test_events_lie_there_before_any_checkpoint_tells_of_them(kept: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    laid: dict[str, None] = {}
+    put, replace = LocalObjects.put, LocalObjects.replace
+
+    def noted_put(self: LocalObjects, key: str, *given: Any, **named: Any) -> None:
+        laid[key] = None
+        put(self, key, *given, **named)
+
+    def noted_replace(self: LocalObjects, key: str, content: bytes) -> None:
+        laid[key] = None
+        replace(self, key, content)
+
+    monkeypatch.setattr(LocalObjects, "put", noted_put)
+    monkeypatch.setattr(LocalObjects, "replace", noted_replace)
+    grow(kept, 600, minutes=1)
+    assert list(laid) == [bundle_key(0), bundle_key(1), LATEST, copy_key(600)]
+
+
 def test_a_restarted_publisher_rewrites_nothing_immutable(kept: Log) -> None:
     grow(kept, 600, minutes=1)
     before = {key: whole(kept.objects, key) for key in kept.objects.list("log/") if key != LATEST}

@@ -54,6 +54,25 @@ def leased(sessions: Sessions, task: Task, owner: str, seconds: float = 10.0) ->
     return Duty(name="sequence", run=task.run, beat=0.01, lease=lease)
 
 
+def test_a_worker_whose_duty_was_taken_meanwhile_reports_nothing_over_the_other_s_word(sessions: Sessions) -> None:
+    task = Task()
+
+    def run() -> bool:
+        if not task.runs:
+            with sessions.begin() as session:
+                duties.release(session, "sequence", "wrk_a", 1)
+                duties.take(session, Clock(), "sequence", "wrk_b", 3600)
+                duties.report(session, Clock(), "sequence", worker="wrk_b", error="object_store_failed")
+        return task.run()
+
+    lease = Lease(sessions, Clock(), name="sequence", owner="wrk_a", seconds=3600)
+    with working(sessions, Duty(name="sequence", run=run, beat=0.01, lease=lease), owner="wrk_a"):
+        until(lambda: task.runs > 3)
+    found = standing(sessions, "sequence")
+    assert found is not None
+    assert (found.error, found.last_ok, found.holder) == ("object_store_failed", None, "wrk_b")
+
+
 def test_a_duty_under_a_lease_runs_in_one_worker_and_in_the_other_when_that_stops(open_sessions: Opener) -> None:
     first, second = open_sessions(), open_sessions()
     one, two = Task(), Task()
