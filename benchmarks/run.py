@@ -27,7 +27,7 @@ from sandbox.crypto.suite import INTL
 from sandbox.flow import STEPS, Principal, Request
 from sandbox.objects.opened import OpenedFiles
 from sandbox.query import answer, ends
-from sandbox.query.kernel import exact_values
+from sandbox.query.kernel.compute import exact_values
 from sandbox.wiring import House, open_house
 
 ROOT = Path(__file__).parent.parent

@@ -40,7 +40,7 @@ class Lit:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A whitelisted total function over expressions; `sandbox.query.expressions` has the list."""
+    """A whitelisted total function over expressions; `sandbox.query.expressions.bind` has the list."""
 
     name: str
     args: tuple[Expr, ...]

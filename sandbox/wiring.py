@@ -26,9 +26,9 @@ from sandbox.objects.watched import WatchedObjects
 from sandbox.policy.decisions import Policy
 from sandbox.ports import CONTRACT, Connector, Executor, ObjectStore
 from sandbox.query.answer import Parts
-from sandbox.query.engines import Engines
-from sandbox.query.kernel import Bench
-from sandbox.query.rung import CostModel, calibrate
+from sandbox.query.kernel.compute import Bench
+from sandbox.query.kernel.engines import Engines
+from sandbox.query.planning.rung import CostModel, calibrate
 from sandbox.query.warm import warm
 from sandbox.settings import Settings, load
 from sandbox.store import calibration, log, migrations

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from sandbox.cli.home import make_home
 from sandbox.gateway.app import create_app
 from sandbox.ingest import duty as ingest
-from sandbox.query.rung import CostModel
+from sandbox.query.planning.rung import CostModel
 from sandbox.wiring import House, open_house
 from sandbox.work.sequence import Sequencer
 from tests.trips import MANIFEST, POPULATION, Row, csv_of

@@ -11,17 +11,18 @@ from sandbox.flow import Charged, GrantTerms, Parsed, Permitted, Priced, Princip
 from sandbox.ids import new_id
 from sandbox.policy.grants import query_context
 from sandbox.privacy import accounting
-from sandbox.query import canonical, ends, render
+from sandbox.query import canonical, ends
 from sandbox.query.forget import forget_destroyed
-from sandbox.query.kernel import compute
+from sandbox.query.kernel.compute import compute
+from sandbox.query.language.parse import parse
 from sandbox.query.paid import charged_of, priced_again, request_form, store, stored_before, stored_values
-from sandbox.query.parse import parse
 from sandbox.query.parts import LEASE_SECONDS, SETTLE_SECONDS, Parts, Pending, step
-from sandbox.query.plan import Known
-from sandbox.query.plan import plan as make_plan
-from sandbox.query.price import Purse
-from sandbox.query.price import price as make_price
-from sandbox.query.release import noise
+from sandbox.query.planning.plan import Known
+from sandbox.query.planning.plan import plan as make_plan
+from sandbox.query.planning.price import Purse
+from sandbox.query.planning.price import price as make_price
+from sandbox.query.release import render
+from sandbox.query.release.table import noise
 from sandbox.store import committee, datasets, duties, ledger, queries, versions
 from sandbox.store.queries import QueryRecord
 

@@ -25,7 +25,7 @@ from sandbox.flow import (
     Priced,
     Release,
 )  # fmt: skip
-from sandbox.query.plan import PLAN_V
+from sandbox.query.planning.plan import PLAN_V
 
 _TYPES: Final = {
     c.__name__: c for c in (Bound, Call, Col, Cost, Fact, Key, Lit, Measure, Output, Provenance, Release)

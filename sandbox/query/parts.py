@@ -16,8 +16,8 @@ from sandbox.flow import Charged, Stored
 from sandbox.objects.versions import Versions
 from sandbox.policy.decisions import Policy
 from sandbox.ports import ObjectStore
-from sandbox.query.kernel import Bench
-from sandbox.query.rung import FIRST, CostModel
+from sandbox.query.kernel.compute import Bench
+from sandbox.query.planning.rung import FIRST, CostModel
 from sandbox.store.sessions import Sessions
 
 LEASE_SECONDS: Final = 15.0

@@ -8,9 +8,9 @@ from sandbox.catalog import ColumnType
 from sandbox.flow import Key
 from sandbox.privacy import mechanisms
 from sandbox.privacy.mechanisms import Mechanism
-from sandbox.query.engines import Engines
-from sandbox.query.kernel import positions
-from sandbox.query.parse import parse_select
+from sandbox.query.kernel.compute import positions
+from sandbox.query.kernel.engines import Engines
+from sandbox.query.language.parse import parse_select
 
 
 def warm(engines: Engines) -> None:

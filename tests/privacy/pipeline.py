@@ -20,9 +20,9 @@ from sandbox.ingest.manifest import parse_manifest, parse_population
 from sandbox.ingest.run import Names, Parts, build
 from sandbox.objects.local import LocalObjects
 from sandbox.objects.opened import OpenedFiles
-from sandbox.query.engines import Engines
-from sandbox.query.kernel import Bench, exact_values
-from sandbox.query.plan import Known, plan
+from sandbox.query.kernel.compute import Bench, exact_values
+from sandbox.query.kernel.engines import Engines
+from sandbox.query.planning.plan import Known, plan
 from sandbox.store.datasets import StoredPopulation
 from sandbox.store.sessions import Sessions
 from tests.trips import MANIFEST, POPULATION, Row, csv_of

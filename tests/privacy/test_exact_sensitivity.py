@@ -118,7 +118,7 @@ def test_where_no_bound_bites_the_integers_are_plain_sql(pipeline: Pipeline) -> 
 
 def _compare(plan: object, exact: np.ndarray, truth: dict[tuple[object, ...], tuple[object, ...]]) -> None:
     from sandbox.flow import Call, Plan
-    from sandbox.query.release import _place, shown
+    from sandbox.query.release.table import _place, shown
 
     assert isinstance(plan, Plan)
     for group in range(plan.groups):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sandbox.flow import Charged, Exact
-from sandbox.query.price import price
-from sandbox.query.release import noise, table
+from sandbox.query.planning.price import price
+from sandbox.query.release.table import noise, table
 from tests.promises import promise
 from tests.unit.query.plans import plan_of
 from tests.unit.query.test_price import MODEL, PURSE

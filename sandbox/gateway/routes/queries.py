@@ -24,7 +24,7 @@ from sandbox.gateway.access import At, Caller, Gate, denials_recorded, permit
 from sandbox.gateway.described import PROBLEM
 from sandbox.gateway.pages import After, Limit, page
 from sandbox.query import answer, ends
-from sandbox.query.render import as_arrow
+from sandbox.query.release.render import as_arrow
 from sandbox.schemas import Page, QueryAsk, QuerySummary
 from sandbox.store import queries as store
 from sandbox.store.queries import QueryRecord

@@ -60,7 +60,7 @@ EXHIBITS = (
     Exhibit(
         name="no bounding",
         story="The kernel reads all tiers whatever bound was priced.",
-        file="sandbox/query/plan.py",
+        file="sandbox/query/planning/plan.py",
         old="tiers=tuple(range(spec.tiers.index(k) + 1)))",
         new="tiers=tuple(range(len(spec.tiers))))",
         caught_by=f"{EXACT}::test_one_unit_moves_no_measure_by_more_than_its_claim",
@@ -76,7 +76,7 @@ EXHIBITS = (
     Exhibit(
         name="float sum",
         story="Sums are taken in floating point, whose rounding depends on the other rows.",
-        file="sandbox/query/kernel.py",
+        file="sandbox/query/kernel/compute.py",
         old='    total = f"COALESCE(sum({expr}), 0)::HUGEINT"',
         new='    total = f"COALESCE(sum(({expr})::DOUBLE), 0)::HUGEINT"',
         caught_by=f"{EXACT}::test_sums_are_exact_integers_at_any_size",
@@ -84,7 +84,7 @@ EXHIBITS = (
     Exhibit(
         name="noise reused",
         story="One draw is added to every measure.",
-        file="sandbox/query/release.py",
+        file="sandbox/query/release/table.py",
         old="            mechanisms.add_noise(r.mechanism, scale=r.scale, values=row)\n",
         new=(
             "            row + mechanisms.add_noise(releases[0].mechanism, scale=r.scale, values=np.zeros(1, np.int64))\n"

@@ -1,5 +1,5 @@
 from sandbox.flow import Exact, Priced
-from sandbox.query.kernel import Bench, compute
+from sandbox.query.kernel.compute import Bench, compute
 
 
 def swapped(priced: Priced, bench: Bench) -> Exact:

@@ -1,5 +1,5 @@
 from sandbox.flow import Ints, Noisy
-from sandbox.query.release import noise
+from sandbox.query.release.table import noise
 
 
 def unguarded(values: Ints) -> Noisy:

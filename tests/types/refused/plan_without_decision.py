@@ -1,5 +1,5 @@
 from sandbox.flow import Parsed, Plan
-from sandbox.query.plan import Known, plan
+from sandbox.query.planning.plan import Known, plan
 
 
 def undecided(parsed: Parsed, known: Known) -> Plan:

@@ -126,7 +126,7 @@ def test_the_cost_model_in_force_is_the_slowest_at_the_fewest_threads(
 
     def machine(name: str, threads: int, **slower: float) -> object:
         """The model that a gateway on such a machine has."""
-        from sandbox.query.rung import CostModel
+        from sandbox.query.planning.rung import CostModel
 
         def measure(threads: int) -> CostModel:
             measured.append(threads)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sandbox.catalog import DatasetSpec, Population, Version
 from sandbox.flow import GrantTerms, Parsed, Permitted, Plan, Principal, Request
-from sandbox.query.parse import parse_select
-from sandbox.query.plan import Known, plan
+from sandbox.query.language.parse import parse_select
+from sandbox.query.planning.plan import Known, plan
 from tests.unit.query.specs import POPULATION, SPEC
 
 COMPANY = Principal(id="prn_1", tenant="ten_1", roles=frozenset({"engineer"}))

@@ -9,7 +9,7 @@ import pytest
 from sandbox.errors import IntegrityFailed
 from sandbox.flow import Cost
 from sandbox.query import canonical
-from sandbox.query.price import price
+from sandbox.query.planning.price import price
 from tests.unit.query.plans import plan_of
 from tests.unit.query.test_price import MODEL, PURSE
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sandbox.catalog import ColumnType
 from sandbox.errors import SandboxError
 from sandbox.flow import Call, Expr
-from sandbox.query.expressions import bind, columns_of
-from sandbox.query.parse import parse_select
-from sandbox.query.sql import _FORMS, render
-from sandbox.query.syntax import Node
+from sandbox.query.expressions.bind import bind, columns_of
+from sandbox.query.expressions.sql import _FORMS, render
+from sandbox.query.language.parse import parse_select
+from sandbox.query.language.syntax import Node
 from tests.promises import promise
 from tests.unit.query.specs import SPEC
 

@@ -10,9 +10,9 @@ import pytest
 
 from sandbox.errors import IntegrityFailed
 from sandbox.objects.opened import OpenedFiles
-from sandbox.query.engines import Engine
-from sandbox.query.kernel import needed_columns, statement
-from sandbox.query.plan import Known
+from sandbox.query.kernel.compute import needed_columns, statement
+from sandbox.query.kernel.engines import Engine
+from sandbox.query.planning.plan import Known
 from tests.privacy.pipeline import Pipeline
 from tests.promises import promise
 from tests.trips import some_rows

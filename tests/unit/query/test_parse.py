@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import Position, SandboxError
-from sandbox.query.parse import MAX_BYTES, parse_select
-from sandbox.query.syntax import Aggregate, Literal, Name, Op
+from sandbox.query.language.parse import MAX_BYTES, parse_select
+from sandbox.query.language.syntax import Aggregate, Literal, Name, Op
 from tests.promises import promise
 
 

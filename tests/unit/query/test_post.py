@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.flow import Call, Expr, Lit
-from sandbox.query import post
-from sandbox.query.post import Series
+from sandbox.query.release import post
+from sandbox.query.release.post import Series
 
 A, B = Call("measure count", (Lit(0),)), Call("measure count", (Lit(1),))
 

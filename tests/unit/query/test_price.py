@@ -10,8 +10,8 @@ from sandbox.errors import SandboxError
 from sandbox.flow import Cost
 from sandbox.privacy import intervals, mechanisms
 from sandbox.privacy.accounting import UNIT, open_cap
-from sandbox.query.price import Purse, epsilon_of, price
-from sandbox.query.rung import CostModel
+from sandbox.query.planning.price import Purse, epsilon_of, price
+from sandbox.query.planning.rung import CostModel
 from tests.promises import promise
 from tests.unit.query.plans import plan_of
 from tests.unit.query.specs import SPEC

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox.catalog import Column, DatasetSpec, Population, Provenance
 from sandbox.flow import Bound, Expr, Fact, Key, Measure
-from sandbox.query.expressions import columns_of
+from sandbox.query.expressions.bind import columns_of
 
 MANIFEST = Provenance(kind="documented", source="manifest")
 

@@ -14,9 +14,9 @@ from sandbox.flow import Cost, Ints, Plan, Priced
 from sandbox.privacy import accounting
 from sandbox.privacy.accounting import Cap
 from sandbox.query import canonical
-from sandbox.query.expressions import columns_of
-from sandbox.query.price import Purse, epsilon_of
-from sandbox.query.release import expected, table
+from sandbox.query.expressions.bind import columns_of
+from sandbox.query.planning.price import Purse, epsilon_of
+from sandbox.query.release.table import expected, table
 
 PROMISE: Final = {
     "en": "Differentially private answers only; 0 reviewed releases stand beside them for this population.",

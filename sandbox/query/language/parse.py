@@ -14,7 +14,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from sandbox.errors import Position, RequestError, TooLarge
 from sandbox.flow import Parsed, Request
-from sandbox.query.syntax import Aggregate, Item, Literal, Name, Node, Op, Order, Select
+from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Op, Order, Select
 
 MAX_BYTES: Final = 100_000
 MAX_TOKENS: Final = 4_000

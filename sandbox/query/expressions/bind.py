@@ -12,9 +12,9 @@ from sandbox.catalog import Column, ColumnType, DatasetSpec
 from sandbox.errors import RequestError
 from sandbox.flow import Call, Col, Expr, Lit
 from sandbox.names import nearest
-from sandbox.query.syntax import Aggregate, Name, Node, Op
-from sandbox.query.syntax import Literal as Constant
-from sandbox.query.typed import Kind, Typed, call, common, fits, number_constant, rescale, size
+from sandbox.query.expressions.typed import Kind, Typed, call, common, fits, number_constant, rescale, size
+from sandbox.query.language.syntax import Aggregate, Name, Node, Op
+from sandbox.query.language.syntax import Literal as Constant
 
 DATE_PARTS: Final[Mapping[str, tuple[int, int]]] = {
     "year": (1, 9999), "quarter": (1, 4), "month": (1, 12), "week": (1, 53), "day": (1, 31), "doy": (1, 366),

@@ -9,11 +9,11 @@ from typing import Final
 from sandbox.catalog import Column, ColumnType, DatasetSpec, Population, Version
 from sandbox.errors import RequestError
 from sandbox.flow import Bound, Call, Expr, Key, Lit, Measure, Output, Permitted, Plan
-from sandbox.query import post
-from sandbox.query.expressions import bind, column_of
-from sandbox.query.facts import declared_facts
-from sandbox.query.syntax import Aggregate, Item, Literal, Name, Node, Select
-from sandbox.query.typed import size
+from sandbox.query.expressions.bind import bind, column_of
+from sandbox.query.expressions.typed import size
+from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Select
+from sandbox.query.planning.facts import declared_facts
+from sandbox.query.release import post
 
 PLAN_V: Final = 1
 MAX_GROUPS: Final = 100_000

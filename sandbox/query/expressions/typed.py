@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from sandbox.errors import RequestError
 from sandbox.flow import Call, Expr, Lit
-from sandbox.query.syntax import Op
+from sandbox.query.language.syntax import Op
 
 Kind: TypeAlias = Literal["number", "text", "boolean", "date", "timestamp", "null"]
 

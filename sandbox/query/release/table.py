@@ -13,9 +13,9 @@ import numpy as np
 from sandbox.catalog import ColumnType, DatasetSpec
 from sandbox.flow import Call, Exact, Ints, Key, Lit, Noisy, Output, Plan, Priced, Scalar
 from sandbox.privacy import intervals, mechanisms
-from sandbox.query import post
-from sandbox.query.expressions import EPOCH
-from sandbox.query.post import Series
+from sandbox.query.expressions.bind import EPOCH
+from sandbox.query.release import post
+from sandbox.query.release.post import Series
 
 LEVEL: Final = 0.95
 Cell: TypeAlias = int | float | str | bool | None

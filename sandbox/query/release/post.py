@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from sandbox.errors import RequestError
 from sandbox.flow import Call, Expr, Lit
-from sandbox.query.syntax import Literal as Constant
-from sandbox.query.syntax import Op
+from sandbox.query.language.syntax import Literal as Constant
+from sandbox.query.language.syntax import Op
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Kind: TypeAlias = Literal["count", "sum", "avg", "expression"]

@@ -49,7 +49,7 @@ class Engine:
             os.close(empty)
 
     def table(self, sql: str) -> pa.Table:
-        """Run one statement written by `sandbox.query.sql`."""
+        """Run one statement written by `sandbox.query.expressions.sql`."""
         return self._connection.sql(sql).to_arrow_table()
 
     def close(self) -> None:

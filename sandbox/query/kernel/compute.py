@@ -18,9 +18,9 @@ from sandbox.errors import IntegrityFailed
 from sandbox.flow import Charged, Exact, Ints, Key, Measure, Plan
 from sandbox.objects.opened import OpenedFiles
 from sandbox.ports import Executor
-from sandbox.query.engines import Engines
-from sandbox.query.expressions import columns_of
-from sandbox.query.sql import quote, render
+from sandbox.query.expressions.bind import columns_of
+from sandbox.query.expressions.sql import quote, render
+from sandbox.query.kernel.engines import Engines
 
 ORDINAL: Final = "ordinal"
 

@@ -27,7 +27,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """An operator or function of `sandbox.query.expressions`, by its name there."""
+    """An operator or function of `sandbox.query.expressions.bind`, by its name there."""
 
     name: str
     args: tuple[Node, ...]

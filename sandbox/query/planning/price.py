@@ -15,7 +15,7 @@ from sandbox.privacy.accounting import Cap
 from sandbox.privacy.mechanisms import Mechanism
 from sandbox.privacy.sensitivity import check_range, sensitivity
 from sandbox.privacy.split import split
-from sandbox.query.rung import CostModel
+from sandbox.query.planning.rung import CostModel
 
 LEVEL: Final = 0.95
 

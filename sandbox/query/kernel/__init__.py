@@ -1,0 +1,1 @@
+"""The kernel: exact integers of a paid plan, bucket by bucket."""

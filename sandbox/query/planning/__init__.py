@@ -1,0 +1,1 @@
+"""Planning: from names to a plan with its bound, its price and its rung, from declared facts alone."""

@@ -1,0 +1,1 @@
+"""The release: noise on exact integers, and answers made from noisy ones alone."""
