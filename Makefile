@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve stop test test-all lint docs bench audit-privacy faults load clean
+.PHONY: demo serve stop test test-all lint docs bench bench-peers cluster audit-privacy faults load clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -45,8 +45,16 @@ load: .venv-load/.done $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks.run
 
+# The Ray executor on a local cluster of two nodes, in an environment of its own (860 MB).
+cluster: $(VENV)/.test
+	$(BIN)/python -m pytest -q tests/contract/executors/test_on_ray.py
+
+# The same questions to other libraries, each in an environment of its own; hours with 100 million rows.
+bench-peers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.peers
+
 clean:
-	rm -rf $(VENV) .venv-load .venv-tlog .demo .bench .load
+	rm -rf $(VENV) .venv-load .venv-tlog .venv-ray .demo .bench .bench-peers .load
 
 $(VENV)/bin/uv: requirements/uv.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'

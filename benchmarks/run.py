@@ -20,14 +20,13 @@ import duckdb
 import httpx2
 import pyarrow.parquet as pq
 
-from benchmarks import log, servers, table
+from benchmarks import forms, log, servers, table
 from demo import stage
 from sandbox.clock import parse_rfc3339
 from sandbox.crypto.suite import INTL
-from sandbox.flow import STEPS, Principal, Request
+from sandbox.flow import STEPS, Priced, Principal, Request
 from sandbox.objects.opened import OpenedFiles
 from sandbox.query import answer, ends
-from sandbox.query.kernel.compute import exact_values
 from sandbox.wiring import House, open_house
 
 ROOT = Path(__file__).parent.parent
@@ -109,7 +108,7 @@ def through_gateway(keys: dict[str, str]) -> dict[str, float]:
         for i in range(5):
             headers = {"Authorization": f"Bearer {keys['engineer0']}", "Idempotency-Key": f"bench-http-{i}"}
             start = time.perf_counter()
-            got = client.post("/v1/queries", json={"sql": SQL, "epsilon": "0.01"}, headers=headers)
+            got = client.post("/v1/queries", json={"sql": SQL, "epsilon": f"0.0100{i}"}, headers=headers)
             walls.append(time.perf_counter() - start)
             got.raise_for_status()
             rung = got.json()["rung"]
@@ -118,7 +117,7 @@ def through_gateway(keys: dict[str, str]) -> dict[str, float]:
 
 def request(principal: Principal, sql: str, i: int, rows: int | None = None) -> Request:
     return Request(
-        principal=principal, sql=sql, grant=None, purpose=None, epsilon=10**9, within=None, rows=rows,
+        principal=principal, sql=sql, grant=None, purpose=None, epsilon=10**9 + i, within=None, rows=rows,
         idempotency_key=f"bench-{i}", digest=INTL.digest(sql.encode()).hex(),
     )  # fmt: skip
 
@@ -128,6 +127,13 @@ def engineer(keys: dict[str, str]) -> Principal:
     return Principal(id=me["id"], tenant=me["tenant"], roles=frozenset(me["roles"]))
 
 
+def priced_of(house: House, principal: Principal, sql: str, i: int, rows: int) -> Priced:
+    """A question's price, bounded at ingest."""
+    parts = house.parts()
+    asked = dataclasses.replace(request(principal, sql, i, rows=rows), bounding="ingest")
+    return answer._priced(parts, answer._planned(parts, asked))
+
+
 def kernels(house: House, principal: Principal, plain: Path) -> list[dict[str, Any]]:
     """Kernel times, cold and hot, each beside bare DuckDB's on the same rows as plain Parquet, interleaved."""
     parts = house.parts()
@@ -135,16 +141,16 @@ def kernels(house: House, principal: Principal, plain: Path) -> list[dict[str, A
     bare_sql = f"SELECT grp, count(*), sum(amount) FROM read_parquet('{plain}') GROUP BY grp"
     connection = duckdb.connect(":memory:", config={"threads": os.cpu_count() or 1})
     for k in (1, 3, 10, 1000):
-        priced = answer._priced(parts, request(principal, SQL, k, rows=k))
+        priced = priced_of(house, principal, SQL, k, rows=k)
         plan = priced.plan
         times: dict[str, list[float]] = {"bare hot": [], "bare cold": [], "hot": [], "cold": []}
-        exact_values(plan, parts.bench)
+        forms.run(plan, parts.bench, "values")
         for _ in range(REPEAT):
             times["bare hot"].append(seconds(lambda: connection.execute(bare_sql).fetchall()))
-            times["hot"].append(seconds(lambda plan=plan: exact_values(plan, parts.bench)))
+            times["hot"].append(seconds(lambda plan=plan: forms.run(plan, parts.bench, "values")))
             fresh = OpenedFiles(house.objects)
             cold = dataclasses.replace(parts.bench, opened=fresh)
-            times["cold"].append(seconds(lambda plan=plan, cold=cold: exact_values(plan, cold)))
+            times["cold"].append(seconds(lambda plan=plan, cold=cold: forms.run(plan, cold, "values")))
             fresh.close()
             times["bare cold"].append(seconds(lambda: duckdb.connect(config={"threads": os.cpu_count() or 1}).execute(bare_sql).fetchall()))
         middle = {name: statistics.median(t) for name, t in times.items()}
@@ -200,6 +206,10 @@ def main() -> None:
     stage.stop()
     with open_house(stage.HOME) as house:
         kernel = kernels(house, principal, BENCH / "plain.parquet")
+        ways = forms.measured(
+            lambda sql: priced_of(house, principal, sql, 5000, rows=10), house.parts().bench, BENCH / "plain.parquet",
+            repeat=REPEAT, seconds=seconds, say=say,
+        )
         steps = fixed(house, principal)
     say("a million events, made and verified offline …")
     million = log.verify_million() | log.inclusion_proof()
@@ -207,7 +217,7 @@ def main() -> None:
     say("PostgreSQL and S3 against the embedded default …")
     on_servers = {"appends": servers.appends(), "trips": servers.round_trips()}
     say(f"  {on_servers}")
-    report = {"ingest": loaded, "copy": copy, "http": whole, "kernels": kernel, "steps": steps, "log": million, **on_servers}
+    report = {"ingest": loaded, "copy": copy, "http": whole, "kernels": kernel, "ways": ways, "steps": steps, "log": million, **on_servers}
     (BENCH / "report.json").write_text(json.dumps(report, indent=1))
     (ROOT / "docs/performance.md").write_text(page(report), "utf-8")
     say("wrote docs/performance.md")
@@ -240,8 +250,8 @@ def page(r: dict[str, Any]) -> str:
         "",
         "| goal | measured | |",
         "|---|---|---|",
-        f"| kernel, bounded at ingest at k = 10, hot: at most 0.9 of bare DuckDB | {hot:.2f} | {verdict(hot, 0.9)} |",
-        f"| the same, cold: at most 1.3 | {cold:.2f} | {verdict(cold, 1.3)} |",
+        f"| kernel, bounded at ingest at k = 10, hot: at most 0.75 of bare DuckDB | {hot:.2f} | {verdict(hot, 0.75)} |",
+        f"| the same, cold: at most 1.2 | {cold:.2f} | {verdict(cold, 1.2)} |",
         f"| fixed cost of a query without compute, noise and hold: under 5 ms | {own:.1f} ms | {verdict(own, 5.0)} |",
         f"| ingest: at least half the speed of DuckDB's own sorted COPY | {ratio:.2f} ({r['ingest']['seconds']:.1f} s against {r['copy']:.1f} s) | {verdict(ratio, 0.5, least=True)} |",
         f"| memory of ingest and query: under 1 GB | {peak:.0f} MB peak of the gateway process ({r['ingest']['before']:.0f} MB before) | {verdict(peak, 1000)} |",
@@ -278,6 +288,11 @@ def page(r: dict[str, Any]) -> str:
         for k in r["kernels"]
     ]
     lines += [
+        "",
+        *forms.page(r["ways"]),
+        "*An extrapolation, not a measurement:* ten billion rows are about 2,000 buckets of five million. At what a bucket takes of one core above",
+        f"(k = 10, hot) that is {2000 * ten['hot'] / max(1, table.ROWS // 5_000_000) * (os.cpu_count() or 1):.0f} seconds of one core for a question, spread over the workers of a cluster",
+        "(docs/operations.md); merging and starting tasks come on top, and nobody has run it.",
         "",
         "## Through the gateway",
         "",

@@ -120,7 +120,7 @@ class DatasetSpec:
 
     `n_max` rows in all; `r_max` rows of one unit; `tiers` are ascending ordinal edges, the last one `r_max`:
     tier i holds ordinals [tiers[i-1], tiers[i]). `default_rows` is a tier edge: the rows a unit gives by default.
-    `slots` names key columns to index per unit; none is built yet.
+    `slots` names key columns whose (unit, value) pairs are numbered at ingest: for bounds per unit and group.
     """
 
     name: str
@@ -182,8 +182,26 @@ class SealedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """One sealed sidecar of a version: what a bucket's slots of one key column stand for (see `objects.sidecars`).
+
+    `size` is of the plaintext; `sha256` is of the sealed bytes.
+    """
+
+    bucket: int
+    column: str
+    key: str
+    size: int
+    sealed_size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """An immutable version of a dataset. `wrapped_key` opens its files, under the population's key."""
+    """An immutable version of a dataset. `wrapped_key` opens its files, under the population's key.
+
+    `slots` are the key columns that every file has a column `slot.…` of and every bucket a sidecar; none in format 1.
+    """
 
     id: str
     dataset_id: str
@@ -194,6 +212,13 @@ class Version:
     tiers: tuple[int, ...]
     wrapped_key: bytes
     files: tuple[SealedFile, ...]
+    slots: tuple[str, ...] = ()
+    sidecars: tuple[Sidecar, ...] = ()
+
+    @property
+    def sealed(self) -> tuple[SealedFile | Sidecar, ...]:
+        """Every sealed object beside the manifest's own."""
+        return (*self.files, *self.sidecars)
 
 
 # --- their form in JSON: rows of the store and manifest objects hold them ---------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -9,7 +10,8 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sandbox.catalog import ColumnType, DatasetSpec, Population, Provenance, Version
+from sandbox.catalog import DatasetSpec, Population, Version
+from sandbox.plans import Bound, Expr, Fact, Key, Measure, Output, Relation, Scalar, Stage, Table
 
 STEPS: Final = (
     "authenticate", "parse", "decide", "plan", "price", "charge", "compute", "noise", "hold", "settle", "answer",
@@ -17,101 +19,8 @@ STEPS: Final = (
 """The one list: calls in the flow, event types, kill points, benchmark columns, the line in the README."""
 
 Ints: TypeAlias = npt.NDArray[np.int64]
-Scalar: TypeAlias = int | float | str | bool | None
-
-
-# --- expressions: closed, typed, and total (P3.4) ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Col:
-    """A stored column, in grid units."""
-
-    name: str
-    type: ColumnType
-
-
-@dataclass(frozen=True, slots=True)
-class Lit:
-    """A constant, in grid units of what it is compared with."""
-
-    value: Scalar
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A whitelisted total function over expressions; `sandbox.query.expressions.bind` has the list."""
-
-    name: str
-    args: tuple[Expr, ...]
-
-
-Expr: TypeAlias = Col | Lit | Call
-
-
-# --- the plan -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """A public group key: a column and every value it may take (None stands for NULL), in display order."""
-
-    column: str
-    label: str
-    type: ColumnType
-    domain: tuple[Scalar, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """One additive integer aggregate that will be released: its exact form and what one row can add to it.
-
-    `kind`: rows = COUNT(*); present = COUNT(x); sum = SUM(x - center) over non-NULL x, in units of `scale`; units =
-    COUNT(DISTINCT unit), read at ordinal 0. `row_bound` is max |contribution of one row|, in the same units.
-    """
-
-    kind: Literal["rows", "present", "sum", "units"]
-    expr: Expr | None
-    """What is counted or summed; None for rows and units."""
-    lower: int
-    upper: int
-    """Where the summed expression is clamped, in its units."""
-    center: int
-    scale: tuple[int, int]
-    """Value of one unit of the expression, as numerator and denominator."""
-    row_bound: int
-    share: int
-    """Weight of the budget among the plan's measures; the shares need not sum to anything."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One column of the answer: a group key, or an expression over measures evaluated on noisy values."""
-
-    label: str
-    kind: Literal["key", "count", "sum", "avg", "expression"]
-    key: int | None
-    formula: Expr | None
-    """An expression that `query.post` evaluates on noisy values; None for a key."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """A declared fact the plan rests on, with its provenance, as the answer lists it (P1.4)."""
-
-    subject: str
-    fact: str
-    value: str
-    provenance: Provenance
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """How one unit's influence is bounded. `tiers` are the tier numbers to read: ordinals below `rows`."""
-
-    form: Literal["ingest"]
-    rows: int
-    tiers: tuple[int, ...]
+Mechanism: TypeAlias = Literal["laplace", "gaussian", "exponential", "gumbel"]
+"""Noise on integers, or on the scores of a selection; the first of each pair is paid in eps_p, the second in rho."""
 
 
 # --- the values of the flow -------------------------------------------------------------------------------------------
@@ -139,6 +48,12 @@ class Request:
     within: float | None
     rows: int | None
     """Rows a unit gives, instead of the dataset's default."""
+    bounding: str | None = None
+    """One of the forms of `Bound`, instead of the one that the planner would choose."""
+    groups: int | None = None
+    """Groups a unit gives to, where a unit's groups are bounded."""
+    per_group: int | None = None
+    """Rows a unit gives to one group there."""
     version: int | None = None
     """Number of the dataset's version; None for the newest that is open."""
     idempotency_key: str | None
@@ -150,9 +65,10 @@ class Parsed:
     """The query's shape and names; nothing is known yet of the tables it names."""
 
     request: Request
-    dataset: str
+    datasets: tuple[str, ...]
+    """Names of all tables, protected and public, in order of the text."""
     tree: Any
-    """A `query.parse.Select`."""
+    """A `query.language.syntax.Query`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +100,14 @@ class Plan:
 
     permitted: Permitted
     plan_v: int
-    spec: DatasetSpec
-    dataset_id: str
-    version: Version
+    tables: tuple[Table, ...]
+    """Protected ones, all of one population; the first is the one that errors and explanations speak of."""
+    public: tuple[Table, ...]
     population: Population
     population_id: str
     population_key: bytes
     """The population's key, wrapped by the root key: a reference, never the key itself."""
-    where: Expr | None
+    relation: Relation
     keys: tuple[Key, ...]
     measures: tuple[Measure, ...]
     outputs: tuple[Output, ...]
@@ -202,26 +118,59 @@ class Plan:
     """How many trailing outputs exist only for ORDER BY and are not shown."""
     limit: int | None
     bound: Bound
+    stages: tuple[Stage, ...]
     facts: tuple[Fact, ...]
 
     @property
+    def spec(self) -> DatasetSpec:
+        """Of the first table."""
+        return self.tables[0].spec
+
+    @property
+    def dataset_id(self) -> str:
+        """Of the first table."""
+        return self.tables[0].dataset_id
+
+    @property
+    def version(self) -> Version:
+        """Of the first table."""
+        return self.tables[0].version
+
+    @property
+    def private(self) -> bool:
+        """Whether keys are shown only if enough units have them (P5.3)."""
+        return any(key.domain is None for key in self.keys)
+
+    @property
     def groups(self) -> int:
-        """Number of group keys in the answer: declared, so public."""
-        n = 1
-        for key in self.keys:
-            n *= len(key.domain)
-        return n
+        """Number of groups that the keys declare, so public; 0 where they are private."""
+        return math.prod(len(key.domain or ()) for key in self.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """The noise for one measure: mechanism, scale in grid units (Laplace b, Gaussian sigma), and its loss."""
+    """How one array of integers is released, and what that costs.
 
-    mechanism: Literal["laplace", "gaussian"]
+    laplace, gaussian: noise of this scale (b, sigma), in grid units. exponential, gumbel: in each group the candidate
+    of best noisy score. With a threshold: what stays under it is not shown.
+    """
+
+    mechanism: Mechanism
     scale: float
-    sensitivity: int
+    """0 where a stage before fixes it: the noise of a clipped vector follows the norm that is released."""
+    sensitivity: float
+    times: int = 1
+    """Groups, or private keys, that one unit can touch."""
+    threshold: int = 0
     loss: int
-    """eps_p for Laplace, rho for Gaussian; units of 1e-12, rounded up."""
+    """eps_p or rho, units of 1e-12, rounded up."""
+    delta: int = 0
+    """Units of 1e-18."""
+
+    @property
+    def pure(self) -> bool:
+        """Whether the loss is eps_p."""
+        return self.mechanism in {"laplace", "exponential"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +191,11 @@ class Priced:
 
     plan: Plan
     releases: tuple[Release, ...]
+    """One for each measure."""
+    keys: Release | None = None
+    """Of the stage "keys"."""
+    norms: tuple[Release, ...] = ()
+    """Of the stage "norms": one for each measure."""
     cost: Cost
     rung: float
 
@@ -259,12 +213,24 @@ class Charged:
     """What was left at the charge, in ledger units; see `query.render`."""
 
 
+Labels: TypeAlias = tuple[tuple[Scalar, ...], ...]
+"""Groups by the values of their keys, in the units that columns are stored in."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Exact:
-    """Exact aggregates, shape (measures, groups). Has no repr and cannot be pickled: only `noise` takes it."""
+    """Exact integers of one stage. Has no repr and cannot be pickled: only `noise` takes it.
+
+    values: one array a measure, shape (groups, width). norms: one a measure, shape (1, bins). keys: one, (keys, 1).
+    """
 
     charged: Charged
-    values: Ints
+    stage: Stage
+    values: tuple[Ints, ...]
+    labels: Labels | None = None
+    """The groups, where they are not those that the keys declare."""
+    norms: tuple[int, ...] = ()
+    """Where vectors were clipped, as the stage "norms" released it."""
 
     def __reduce__(self) -> str:
         raise TypeError("exact aggregates do not travel")
@@ -272,10 +238,27 @@ class Exact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noisy:
-    """Noisy aggregates, shape (measures, groups): free to use from here on."""
+    """Noisy integers of one stage: free to use from here on.
+
+    values: one array a measure, shape (groups, out width). norms: one of shape (measures, 1), where to clip.
+    keys: one of shape (keys, 1), the noisy weights of the shown ones.
+    """
 
     charged: Charged
-    values: Ints
+    stage: Stage
+    values: tuple[Ints, ...]
+    labels: Labels | None = None
+    norms: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What a charged plan's stages have released together: the integers that its answer is made from."""
+
+    values: tuple[Ints, ...]
+    """One a measure, shape (groups, out width)."""
+    labels: Labels | None = None
+    norms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -70,10 +70,55 @@ class ObjectStore(Protocol):
 
 
 class Executor(Protocol):
-    """Maps a function over buckets. A bucket's result is taken exactly once, none is missing, order is the input's."""
+    """Runs a function on buckets. A bucket's result is taken exactly once, none is missing, order is the input's."""
 
-    def map(self, function: Callable[[int], Any], buckets: Sequence[int]) -> list[Any]:
-        """`[function(b) for b in buckets]`, perhaps in parallel; the first exception is raised after all have ended."""
+    def map(self, function: Callable[[Any, int, Any], Any], task: Any, buckets: Sequence[int], bench: Any) -> list[Any]:
+        """`[function(task, b, bench) for b in buckets]`, perhaps in parallel; an exception comes after all have ended.
+
+        `task` is plain values and may travel; `bench` is what this process works with, and an executor that runs
+        elsewhere brings its own.
+        """
+        ...
+
+    def gather(
+        self, function: Callable[[Any, int, Any], Any], task: Any, buckets: Sequence[int], bench: Any, merging: Merging
+    ) -> list[Any]:
+        """As `map`, for results that will be merged: they may come as fewer that `merging` has made of them.
+
+        Each bucket's result is in what comes exactly once, in whatever pieces.
+        """
+        ...
+
+    def held(self) -> set[str]:
+        """Versions that its workers elsewhere have opened files of, as far as they have told."""
+        ...
+
+    def forget(self, versions: Collection[str]) -> None:
+        """Have its workers drop what they opened of these versions; said again for as long as `held` names them."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its workers."""
+        ...
+
+
+class Merging(Protocol):
+    """How results of buckets become fewer. Travels by name: its class is a module's, and has no state."""
+
+    def spreads(self, task: Any) -> bool:
+        """Whether results of this task may be too large for one place to merge them all."""
+        ...
+
+    def weight(self, result: Any) -> int:
+        """How large a result is, in rows."""
+        ...
+
+    def split(self, task: Any, result: Any, ways: int) -> list[Any]:
+        """A result in `ways` pieces; what is to be merged with each other is in the same piece of every result."""
+        ...
+
+    def join(self, task: Any, pieces: Sequence[Any]) -> Any:
+        """One result of the same piece of every bucket's result."""
         ...
 
 

@@ -26,7 +26,7 @@ _WITNESS = r"^[^\s+]+\+[0-9a-f]{8}\+\S+ https?://\S+$"
 _PLACES = frozenset(
     {
         "host", "port", "metrics_port", "traces", "tls_certificate", "tls_key", "root_key", "log_key", "log_vkey",
-        "database_password", "s3_access_key", "s3_secret_key", "s3_ca", "work",
+        "database_password", "s3_access_key", "s3_secret_key", "s3_ca", "work", "ray_address", "ray_home",
     }
 )  # fmt: skip
 """Settings that say where something is on one machine."""
@@ -120,6 +120,16 @@ class Settings(BaseSettings):
     """Entry points of `sandbox.connectors` that are loaded; no other plug-in is."""
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     """Threads of the executor; 0 takes one per core."""
+    executor: Literal["threads", "ray"] = "threads"
+    """Where the kernel runs: in this process, or on a Ray cluster."""
+    ray_address: Annotated[str, Field(min_length=1)] = "auto"
+    """Where the cluster is, as `ray.init` takes it: `host:port`, or `auto` for the one that this machine is part of."""
+    ray_actors: Annotated[int, Field(ge=1, le=4096)] = 2
+    """Workers on the cluster, of one core each."""
+    ray_home: Path | None = None
+    """The home's folder on the cluster's machines, with settings and root key; none takes this home's own path."""
+    ray_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """Seconds in which the cluster must have done its part of one question."""
     cache_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 400
     """Memory for opened parts of sealed files, in MB."""
     query_slots: Annotated[int, Field(ge=0, le=256)] = 0

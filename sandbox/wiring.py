@@ -17,7 +17,7 @@ from sandbox.clock import Clock
 from sandbox.crypto.keys import RootKey, load_log_key
 from sandbox.crypto.suite import INTL
 from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed, RequestError
-from sandbox.executors.threads import ThreadsExecutor
+from sandbox.executors.choose import cores, open_executor
 from sandbox.ids import new_id
 from sandbox.objects.choose import open_objects
 from sandbox.objects.opened import OpenedFiles
@@ -26,8 +26,9 @@ from sandbox.objects.watched import WatchedObjects
 from sandbox.policy.decisions import Policy
 from sandbox.ports import CONTRACT, Connector, Executor, ObjectStore
 from sandbox.query.answer import Parts
-from sandbox.query.kernel.compute import Bench
 from sandbox.query.kernel.engines import Engines
+from sandbox.query.kernel.remote import KernelCraft
+from sandbox.query.kernel.task import Bench
 from sandbox.query.planning.rung import CostModel, calibrate
 from sandbox.query.warm import warm
 from sandbox.settings import Settings, load
@@ -98,7 +99,7 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
         Conflict: `home_in_use`, another process serves it.
         IntegrityFailed: `schema_old`, `schema_foreign`, `root_key_mode`, `log_key_mode`, `key_file_malformed`,
             `policy_invalid`.
-        DependencyFailed: `database_failed`, `key_file_failed`, `home_failed`.
+        DependencyFailed: `database_failed`, `key_file_failed`, `home_failed`; what `open_executor` raises.
     """
     home = home.absolute()
     settings = settings or load(home)
@@ -107,7 +108,8 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
         check_schema(settings.database_in(home), settings.password_in(home))
         objects = WatchedObjects(open_objects(home, settings, sweep=True))
         threads = settings.threads or os.cpu_count() or 1
-        sessions, executor, engines = open_sessions(home, settings), ThreadsExecutor(threads), Engines(threads)
+        executor, engines = open_executor(settings, KernelCraft(str(settings.ray_home or home))), Engines(threads)
+        sessions = open_sessions(home, settings)
         opened = OpenedFiles(objects, limit=settings.cache_mb * 1_000_000)
         try:
             warm(engines)
@@ -129,7 +131,7 @@ def open_house(home: Path, settings: Settings | None = None) -> Iterator[House]:
                 engines=engines,
                 opened=opened,
                 versions=Versions(objects, root_key),
-                model=cost_model(sessions, clock, threads),
+                model=cost_model(sessions, clock, min(threads, cores(settings))),
                 connectors=load_connectors(settings.connectors),
                 worker_id=new_id("wrk"),
                 guard=guard,

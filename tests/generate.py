@@ -90,6 +90,42 @@ def lifecycles() -> str:
     return "\n".join(lines)
 
 
+def language() -> str:
+    """docs/sql.md with all that the parser reads, and what it refuses with the nearest thing that works."""
+    from sandbox.messages import both
+    from sandbox.query.language import accepted
+
+    lines = [BEGIN]
+    for title, table in (
+        ("Constructs 语句结构", accepted.CONSTRUCTS), ("Aggregates 聚合", accepted.AGGREGATES),
+        ("Operators 运算符", accepted.OPERATORS), ("Functions 函数", accepted.FUNCTIONS),
+        ("Casts 类型转换", accepted.CASTS),
+    ):  # fmt: skip
+        lines += [f"### {title}", "", "| form | meaning | 含义 | example |", "|---|---|---|---|"]
+        for form in table.values():
+            cells = (f"`{form.form}`", *form.meaning, f"`{form.example}`")
+            lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+        lines.append("")
+    parts = f"Parts of EXTRACT: {', '.join(accepted.PARTS)}; of DATE_TRUNC: {', '.join(accepted.TRUNCATED)}."
+    lines += [parts, "", "### Refused 不支持", "", "| query | instead | 替代写法 |", "|---|---|---|"]
+    for sql, code in accepted.NOT_ACCEPTED:
+        told = both(code, _refusal(sql))
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in (f"`{sql}`", told["en"], told["zh"])) + " |")
+    return _with(ROOT / "docs/sql.md", "\n".join([*lines, END]))
+
+
+def _refusal(sql: str) -> dict[str, object]:
+    """The params of the error that a refused query raises."""
+    from sandbox.errors import SandboxError
+    from sandbox.query.language.parse import parse_query
+
+    try:
+        parse_query(sql)
+    except SandboxError as error:
+        return dict(error.params)
+    raise AssertionError(sql)
+
+
 def interface() -> str:
     """The golden OpenAPI: what the gateway promises to programs; additive only."""
     from tests.unit.gateway.test_openapi import written
@@ -102,6 +138,7 @@ GENERATED = {
     "ARCHITECTURE.md": architecture,
     "docs/promises.md": promises,
     "docs/lifecycles.md": lifecycles,
+    "docs/sql.md": language,
 }
 
 

@@ -28,6 +28,9 @@ VERY_PATIENT = dataclasses.replace(PATIENT, fixed=0.4)
 """Rungs of two seconds, for tests that break the machine under the question."""
 
 
+COUNT = "SELECT count(*) FROM city.trips"
+
+
 @dataclass(slots=True)
 class City:
     """A house with people: `keys` by part, `client` speaks HTTP to the real app."""
@@ -50,8 +53,9 @@ class City:
         return answer.json()
 
     def ask(self, sql: str, key: str, **asked: Any) -> httpx2.Response:
-        """A question with an idempotency key."""
-        return self.call("POST", "/v1/queries", {"sql": sql, **asked}, Idempotency_Key=key)
+        """A question with an idempotency key; plain counts are told apart by it, or the second of two would be free."""
+        named = f'SELECT count(*) AS "{key}" FROM city.trips' if sql == COUNT else sql
+        return self.call("POST", "/v1/queries", {"sql": named, **asked}, Idempotency_Key=key)
 
     def ingest_parts(self) -> ingest.Parts:
         """What the ingest duty needs of this house."""

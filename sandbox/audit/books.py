@@ -12,7 +12,7 @@ SCOPES, COUNTERS = {"grant", "dataset", "population"}, ("eps_p", "rho", "delta")
 ENDS = {"grant.stop": "stopped", "grant.revoke": "revoked", "grant.expire": "expired"}
 STEPS = {f"application.{step}": "application" for step in ("submit", "consent", "vote", "reject", "withdraw")}
 STEPS |= dict.fromkeys(ENDS, "end") | {"grant.create": "grant", "cap.open": "cap", "cap.forfeit": "forfeit"}
-STEPS |= {"query.charge": "charge", "home.reconcile": "reconcile", "principal.create": "born"}
+STEPS |= {"query.charge": "charge", "query.repeat": "repeat", "home.reconcile": "reconcile", "principal.create": "born"}
 STEPS |= dict.fromkeys(("dataset.retire", "dataset.destroy_confirm", "dataset.destroy"), "gone")
 NEVER_LOST = ("caps/", "ledger/")
 UNREAD = {"records", "query", "step", "plan", "rung_ms"}  # of what the books take
@@ -180,6 +180,14 @@ class Books:
                 found.append(f"{event}: dataset {subject} was out of use")
             found += self.spend(event, f"caps/{scope}/{subject}", told["cost"])
         return found
+
+    def repeat(self, event: Event, told: Mapping[str, Any]) -> Iterator[str]:
+        """A free answer is given under an active grant, as a charged one is."""
+        grant, until = told["grant"], str(self.terms(told["grant"]).get("expires_at", ""))
+        if self.told.get(f"grants/{grant}", {}).get("state") != "active":
+            yield f"{event}: its grant {grant} is not active"
+        if until and event.at[:16] > until[:16]:
+            yield f"{event}: its grant ended at {until}"
 
     def fit(self, grant: str, caps: list[list[str]]) -> tuple[str, list[str]]:
         """When a grant ends, and whether its terms name the dataset and this is of the population, both charged."""

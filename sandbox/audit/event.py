@@ -50,6 +50,7 @@ EVENT_TYPES: Final[tuple[str, ...]] = (
     "query.settle",
     "query.fail",
     "query.overrun",
+    "query.repeat",
     "answer.read",
     "access.deny",
     "log.read",

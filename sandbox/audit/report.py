@@ -35,6 +35,7 @@ _COUNTED: Final[Mapping[str, list[tuple[str, str]]]] = {
         ("query.settle", "answered 已答复"),
         ("query.fail", "failed 失败"),
         ("query.overrun", "late answers, a channel 超时答复（信道）"),
+        ("query.repeat", "answered free 免费答复"),
         ("answer.read", "answers read 答案读取"),
     ],
     "Releases 出箱": [("release.review", "reviewed 已审核")],
@@ -54,6 +55,9 @@ _COUNTED: Final[Mapping[str, list[tuple[str, str]]]] = {
     ],
 }
 """Types of events that are counted, by section."""
+
+_LATER: Final = frozenset({"query.repeat"})
+"""Types that came after pages had been signed: a month without them reads as it did then."""
 
 _COUNTERS: Final = [("eps_p", 12), ("rho", 12), ("delta", 18)]
 _SPENDING: Final = {"query.charge", "cap.forfeit"}
@@ -108,7 +112,8 @@ def report(events: Iterable[tuple[int, Event]], month: str, note: str) -> str:
         "月份按 UTC 计；每个数字旁列出其来源事件在日志中的位置。",
     ]
     for section, counted in _COUNTED.items():
-        rows = [(label, str(len(gathered.leaves[type_])), gathered.leaves[type_]) for type_, label in counted]
+        shown = [(type_, label) for type_, label in counted if type_ not in _LATER or gathered.leaves[type_]]
+        rows = [(label, str(len(gathered.leaves[type_])), gathered.leaves[type_]) for type_, label in shown]
         lines += _table(section, rows)
     denied = [(_word(reason), str(len(leaves)), leaves) for reason, leaves in sorted(gathered.denied.items())]
     lines += _table("Denials by reason 拒绝（按原因）", denied)

@@ -19,7 +19,7 @@ else:  # alone
 KNOWN = tuple(f"{table}/" for table in ("principals", "applications", "grants", "caps", "datasets", "versions"))
 BYTES, LINE = 1 << 24, 1 << 22  # what a process reads at a time; the longest record
 WRITERS = {  # who alone may change these records
-    "queries": {"query.charge", "query.settle", "query.fail", "query.overrun", "home.reconcile"},
+    "queries": {f"query.{step}" for step in ("charge", "settle", "fail", "overrun", "repeat")} | {"home.reconcile"},
     "principals": {"principal.create"},
     "datasets": {"dataset.add", "ingest.commit", "home.reconcile"}
     | {f"dataset.{step}" for step in ("retire", "destroy_confirm", "destroy")},
@@ -30,8 +30,8 @@ NOUNS = {
     "key": "create revoke", "population": "add", "version": "withdraw", "report": "read", "cap": "open forfeit",
     "dataset": "add retire destroy_propose destroy_decline destroy_confirm destroy",
     "ingest": "submit start fail commit", "application": "submit consent vote reject withdraw",
-    "grant": "create revoke expire stop", "query": "charge settle fail overrun", "answer": "read", "access": "deny",
-    "log": "read",
+    "grant": "create revoke expire stop", "query": "charge settle fail overrun repeat", "answer": "read",
+    "access": "deny", "log": "read",
 }  # fmt: skip
 TYPES = {f"{noun}.{verb}" for noun, verbs in NOUNS.items() for verb in verbs.split()}  # the closed list of event.py
 is_time = re.compile(
@@ -51,7 +51,7 @@ def take(file: Path, limit: int) -> bytes:
 def told_of(event: books.Event) -> list[tuple[str, str, str]]:
     """Rows for the spill: a record's digest; of a line of the ledger also what it must hold; "lost" of a lost one.
 
-    Of the query that is charged, a row also holds what its record must agree with.
+    Of a query that is charged, or answered free, a row also holds what its record must agree with.
     """
     told, label, mine, held = event.details, str(event), set[str](), ""
     records: Mapping[str, str] = told.get("records", {})
@@ -66,6 +66,8 @@ def told_of(event: books.Event) -> list[tuple[str, str, str]]:
         if not records.keys() <= set(told["lost"]):
             raise ValueError("it changes records that it does not name as lost")
         rows = [(path, label, "lost") for path in told["lost"] if not path.startswith(books.NEVER_LOST)]
+    if event.type == "query.repeat":
+        rows = free_of(told, label, event, {path for path in records if path.startswith("queries/")})
     if event.type != "query.charge":
         return rows + [(path, label, digest) for path, digest in records.items()]
     cost, query, subjects = told["cost"], f"queries/{told['query']}", dict(told["caps"])
@@ -78,13 +80,25 @@ def told_of(event: books.Event) -> list[tuple[str, str, str]]:
     return [(query, label, f"charge {charged}"), *rows, *((path, label, held) for path in mine - records.keys())]
 
 
+def free_of(told: Mapping[str, Any], label: str, event: books.Event, queries: set[str]) -> list[tuple[str, str, str]]:
+    """What a free answer's own record must hold, and that of the query whose stored answer it comes from."""
+    own, source = f"queries/{told['query']}", f"queries/{told['source']}"
+    made = {"repeat": set[str](), "roll-up": {own}}.get(told["kind"])
+    if queries != made or (own == source) != (not made):
+        raise ValueError("it is neither a repeat of a query nor a roll-up of another")
+    lends = (source, label, f"lends {told['grant']} {told['population']} {told['version']}")
+    free = f"free {event.id} {told['grant']} {event.actor} {told['population']} {told['version']} {told['source']}"
+    return [lends, *((path, label, free) for path in queries)]
+
+
 def held_in(path: str, raw: bytes) -> str:
     """What the export's line of the ledger, or of a query, holds beside its path, as `told_of` says it."""
     row, _ = books.scan(raw.decode(), 0)
     if path.startswith("queries/"):
         mine = path == f"queries/{row['id']}"
-        held = f" {row['event']} {row['grant']} {row['principal']} {row['population']} {row['version']} {row['tenant']}"
-        return held if mine else " another query"
+        names = ("event", "grant", "principal", "population", "version", "tenant")
+        held = " ".join(["", *(str(row[name]) for name in names), str(row.get("source") or "-")])
+        return held if mine else " another query - - - - -"
     mine = path == f"ledger/{row['request']}/{row['step']}/{row['scope']}/{row['subject']}"
     return f" {row['event']} {row['eps_p']} {row['rho']} {row['delta']}" if mine else " another's line"
 
@@ -115,16 +129,19 @@ class Spill(NamedTuple):
     def compare(self, lineage: Mapping[str, str | None], part: int) -> list[str]:
         """Every record comes once, and is what the last event that touched it says; a query is what was charged."""
         last, records, found, lost = dict[str, tuple[str, str]](), dict[str, str](), list[str](), set[str]()
-        charges = dict[str, str]()
+        charges, lent = dict[str, str](), list[tuple[str, str, str]]()
         for path, label, value in self.kept(part):
             if not label:
                 found += [f"record {path}: comes twice in the export"] if path in records else []
                 records[path] = value
             elif value == "lost":
                 lost.add(path)
-            elif value.startswith("charge "):
+            elif value.startswith(("charge ", "free ")):
                 found += [f"{label}: charges {path} again"] if path in charges else []
-                charges[path] = value[7:]
+                charges[path] = value
+            elif value.startswith("lends "):
+                found += [] if path in charges else [f"{label}: answers from {path}, which was never charged"]
+                lent.append((path, label, value[6:]))
             else:
                 lost.discard(path)
                 if len(value) != 64 or path not in last:
@@ -139,6 +156,11 @@ class Spill(NamedTuple):
                 what = f"is not what {label} says of it: {held}, not {told}"
                 found.append(f"record {path}: {what if label else 'no event tells of it'}")
         found += [f"record {path}: is missing: {last[path][0]} tells of it" for path in last.keys() - lost]
+        found += [
+            f"{label}: answers from {path}, which is of another grant, population or version"
+            for path, label, told in lent
+            if path in records and told != " ".join(records[path].split(" ")[i] for i in (2, 4, 5))
+        ]
         return sorted(found)
 
 
@@ -155,11 +177,14 @@ def told_first(
 
 def another(path: str, charged: str, held: str, lineage: Mapping[str, str | None]) -> Iterator[str]:
     """Whether a query's record is of another event, grant, dataset and so on than what was charged."""
-    *told, dataset = charged.split(" ")
-    *mine, version, tenant = held.split(" ")
+    kind, *told, last = charged.split(" ")
+    *mine, version, tenant, source = held.split(" ")
     of, owner = lineage.get(f"versions/{version}", ""), lineage.get(f"grants/{told[1]}", "")
-    if mine != told or of not in {dataset, None} or owner != tenant:
-        yield f"record {path}: is not the query that was charged ({charged}): {held} of dataset {of}"
+    paid = kind == "charge" and mine == told and of in {last, None} and source == "-"
+    free = kind == "free" and [*mine, version] == told and source == last
+    if not (paid or free) or owner != tenant:
+        was = "charged" if kind == "charge" else "answered free"
+        yield f"record {path}: is not the query that was {was} ({charged}): {held} of dataset {of}"
 
 
 def read_records(spill: Spill, file: Path, start: int) -> tuple[list[str], dict[str, Any], bool]:

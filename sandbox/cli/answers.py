@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from decimal import Decimal
 from typing import Any, Final
@@ -32,6 +33,22 @@ def table(body: dict[str, Any]) -> None:
     _beneath(body)
 
 
+_CHOSEN = {"quantile", "min", "max"}
+_LISTS = {"histogram", "top"}
+
+
+def _told(column: dict[str, Any], value: Any) -> tuple[str, str]:
+    """A value that was chosen, with its interval in rank; a list as it is."""
+    if column["kind"] == "top":
+        return ", ".join(map(str, value)), ""
+    if column["kind"] == "histogram":
+        bins = column["bins"]
+        pairs = zip(bins, value, strict=False)
+        return "; ".join(f"{low}: {count:,}" for low, count in pairs), ""
+    width = column.get("rank_half_width") or 0.0
+    return ("NULL" if value is None else str(value)), f"± {width:,.0f} rows 行 (rank 秩)"
+
+
 def _level(column: dict[str, Any]) -> str:
     return f"{(column.get('level') or 0.95) * 100:g} %"
 
@@ -44,8 +61,11 @@ def _row(body: dict[str, Any], number: int) -> tuple[list[str], set[str]]:
         if column["kind"] == "key":
             cells.append("NULL" if value is None else str(value))
             continue
+        if column["kind"] in _CHOSEN | _LISTS:
+            cells += _told(column, value)
+            continue
         low, high = body["low"][number][place], body["high"][number][place]
-        flags = set(body["flags"][number]) if column["kind"] in {"avg", "expression"} else set()
+        flags = set(body["flags"][number]) if column["kind"] in {"avg", "variance", "stddev", "expression"} else set()
         marks |= flags
         shown = digits(low, high)
         cells.append(_number(value, shown) + ("*" if flags else ""))
@@ -74,6 +94,7 @@ def _beneath(body: dict[str, Any]) -> None:
         body["bounds"]["text"]["en"],
         body["bounds"]["text"]["zh"],
         f"Mechanism 机制: {_mechanisms(body)}",
+        *_source(body),
         f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})",
         f"Left 剩余: pure {left['pure']}, or 或 rho {left['gaussian_rho']} (epsilon {left['gaussian_epsilon']})",
         f"Log entry 日志: {body['event']}   Query 查询: {body['id']}   Grant 授权: {body['grant']}",
@@ -85,16 +106,24 @@ def _beneath(body: dict[str, Any]) -> None:
 
 def _mechanisms(body: dict[str, Any]) -> str:
     parts = [
-        f"{c['label']}: {c['mechanism']}, scale {c['scale']:.4g}" for c in body["columns"] if c["mechanism"] is not None
+        f"{c['label']}: {c['mechanism']}" + (f", scale {c['scale']:.4g}" if c["scale"] is not None else "")
+        for c in body["columns"]
+        if c["mechanism"] is not None
     ]
     return "; ".join(parts) or "-"
 
 
 def _price(price: dict[str, str]) -> str:
-    """The ledger's counters that were moved, as decimals."""
+    """The ledger's counters that were moved, as decimals; none where it was free."""
     units = {"eps_p": 12, "rho": 12, "delta": 18}
     moved = {name: Decimal(value).scaleb(-units[name]) for name, value in price.items() if value != "0"}
-    return ", ".join(f"{name} {value.normalize():f}" for name, value in moved.items())
+    return ", ".join(f"{name} {value.normalize():f}" for name, value in moved.items()) or "free 免费"
+
+
+def _source(body: dict[str, Any]) -> list[str]:
+    """Where a free answer comes from."""
+    source = body.get("source")
+    return [] if source is None else [source["text"]["en"], source["text"]["zh"]]
 
 
 def explanation(body: dict[str, Any]) -> None:
@@ -104,6 +133,8 @@ def explanation(body: dict[str, Any]) -> None:
         [(o["label"], o["mechanism"], _expected(o)) for o in body["outputs"]],
     )
     show.line(f"Dataset 数据集: {body['dataset']}, version 版本 {body['version']}")
+    for line in _source(body):
+        show.line(line)
     show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
     before, after = body["left_before"], body["left_after"]
     if after is None:
@@ -146,7 +177,8 @@ def csv_of(body: dict[str, Any]) -> str:
     for row, low, high in zip(body["rows"], body["low"], body["high"], strict=True):
         cells: list[Any] = []
         for place, column in enumerate(body["columns"]):
-            cells.append(escaped(row[place]))
+            cell = row[place]
+            cells.append(escaped(json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell))
             if column["kind"] != "key":
                 cells += [low[place], high[place]]
         writer.writerow(cells)

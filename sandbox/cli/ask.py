@@ -36,6 +36,11 @@ def query(
     grant: Annotated[str | None, typer.Option("--grant", help="The grant, if several fit. 授权")] = None,
     purpose: Annotated[str | None, typer.Option("--purpose", help="The purpose, if several fit. 用途")] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows one unit gives at most. 单位行数上限")] = None,
+    bounding: Annotated[
+        str | None, typer.Option("--bounding", help="ingest, rows, groups or clip, not the planner's choice. 限界方式")
+    ] = None,
+    groups: Annotated[int | None, typer.Option("--groups", help="Groups one unit counts in at most. 分组上限")] = None,
+    per_group: Annotated[int | None, typer.Option("--per-group", help="Rows' worth in one group. 每组行数上限")] = None,
     version: Annotated[int | None, typer.Option("--version", help="A version by number; the newest. 版本号")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Plan, price, error; free. 解释，不收费")] = False,
     shape: Annotated[Format, typer.Option("--format", help="Output. 输出格式")] = Format.TABLE,
@@ -48,7 +53,7 @@ def query(
     """Ask a dataset; the answer is noisy and says how noisy. 查询数据集."""
     body: dict[str, Any] = {
         "sql": sql, "epsilon": epsilon, "preset": preset, "within": within, "grant": grant, "purpose": purpose,
-        "rows": rows, "version": version,
+        "rows": rows, "bounding": bounding, "groups": groups, "per_group": per_group, "version": version,
     }  # fmt: skip
     body = {name: value for name, value in body.items() if value is not None}
     with connect(url, key) as http:

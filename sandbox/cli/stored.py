@@ -51,7 +51,7 @@ def check_versions(sessions: Sessions, objects: ObjectStore, root_key: RootKey) 
         stored = dump.stored_versions(session)
     for record, population in stored:
         _, version = opener.open(record, population)
-        for file in version.files:
+        for file in version.sealed:
             whole = objects.size(file.key) == file.sealed_size
             if not whole or _digest(objects, file.key, file.sealed_size) != file.sha256:
                 raise IntegrityFailed("doctor_object_changed", key=file.key)

@@ -52,14 +52,18 @@ class Client:
         grant: str | None = None,
         purpose: str | None = None,
         rows: int | None = None,
+        bounding: Literal["ingest", "rows", "groups", "clip"] | None = None,
+        groups: int | None = None,
+        per_group: int | None = None,
         version: int | None = None,
         idempotency_key: str | None = None,
     ) -> pa.Table:
         """Ask, pay, and get the noisy table; per number the columns `<label>`, `<label>_low` and `<label>_high`.
 
         One of `epsilon`, `preset` and `within` (an absolute error at 95 %). `grant` may be left out when exactly one
-        fits; `version` is a version's number, instead of the newest. An idempotency key is made and kept over this
-        call's own retries, so nothing is paid twice; give your own to be safe over a crash of this program as well.
+        fits; `rows`, `bounding`, `groups` and `per_group` say how one unit's influence is bounded, instead of the
+        planner's choice; `version` is a version's number, instead of the newest. An idempotency key is made and kept
+        over this call's own retries, so nothing is paid twice; give your own to be safe over a crash of this program.
 
         Raises:
             ProblemError: the gateway's problem; `code`, `status` and `text` say which.
@@ -67,8 +71,9 @@ class Client:
         Privacy: charges the grant, the datasets and the population for what the price in the metadata says.
         """
         body = _ask(
-            sql, epsilon=epsilon, preset=preset, within=within, grant=grant, purpose=purpose, rows=rows, version=version
-        )
+            sql, epsilon=epsilon, preset=preset, within=within, grant=grant, purpose=purpose, rows=rows,
+            bounding=bounding, groups=groups, per_group=per_group, version=version,
+        )  # fmt: skip
         stream = self.http.post_arrow("/v1/queries", body, idempotency_key=idempotency_key or new_idempotency_key())
         return _table(stream)
 
@@ -82,6 +87,9 @@ class Client:
         grant: str | None = None,
         purpose: str | None = None,
         rows: int | None = None,
+        bounding: Literal["ingest", "rows", "groups", "clip"] | None = None,
+        groups: int | None = None,
+        per_group: int | None = None,
         version: int | None = None,
     ) -> dict[str, Any]:
         """Plan, bounds, price, expected error and rung of a question; free, and no row is looked at.
@@ -90,8 +98,9 @@ class Client:
             ProblemError: the gateway's problem.
         """
         body = _ask(
-            sql, epsilon=epsilon, preset=preset, within=within, grant=grant, purpose=purpose, rows=rows, version=version
-        )
+            sql, epsilon=epsilon, preset=preset, within=within, grant=grant, purpose=purpose, rows=rows,
+            bounding=bounding, groups=groups, per_group=per_group, version=version,
+        )  # fmt: skip
         explained: dict[str, Any] = self.http.post("/v1/queries", {**body, "explain": True})
         return explained
 

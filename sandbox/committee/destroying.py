@@ -11,6 +11,7 @@ from sandbox.audit.checkpoint import sign_note
 from sandbox.clock import Clock
 from sandbox.crypto.suite import INTL
 from sandbox.errors import Conflict
+from sandbox.objects.sidecars import sidecar_name
 from sandbox.ports import ObjectStore
 from sandbox.store import log, removals
 from sandbox.store.removals import Doomed, Removal
@@ -60,8 +61,10 @@ def run_next(
 
 def keys_of(version: Doomed) -> list[str]:
     """The keys of a version's objects: a function of declared facts, the same after half of them are gone."""
-    files = [f"b{bucket:04d}.t{tier:02d}" for bucket in range(1 << version.bits) for tier in range(version.tiers)]
-    return [version.manifest_object, *(f"v1/{version.id}/{name}" for name in files)]
+    buckets = range(1 << version.bits)
+    files = [f"b{bucket:04d}.t{tier:02d}" for bucket in buckets for tier in range(version.tiers)]
+    sidecars = [sidecar_name(bucket, number) for bucket in buckets for number in range(version.slots)]
+    return [version.manifest_object, *(f"v1/{version.id}/{name}" for name in (*files, *sidecars))]
 
 
 def certificate(

@@ -99,6 +99,8 @@ class Report:
     units: int = 0
     units_new: int = 0
     """Of them, those that the dataset's version before did not have."""
+    slots: int = 0
+    """Key columns that have slots: declared, not counted. The keys of a version's objects rest on it."""
     columns: dict[str, Counts] = field(default_factory=dict)
 
     @property

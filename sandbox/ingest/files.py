@@ -1,4 +1,4 @@
-"""Stored files: Parquet by DuckDB's writer into memory, sealed, then put into the store; no disk sees it plain."""
+"""Stored files: Parquet by DuckDB's writer, and sidecars, in memory, sealed, then stored; no disk sees them plain."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from io import BytesIO
+from typing import BinaryIO, Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sandbox import crash
-from sandbox.catalog import SealedFile
-from sandbox.crypto.stream import seal_stream
+from sandbox.catalog import SealedFile, Sidecar
+from sandbox.crypto.stream import Sealed, seal_stream
 from sandbox.errors import DependencyFailed
 from sandbox.ingest.columns import Shape
+from sandbox.objects.sidecars import Slots, pack, sidecar_aad, sidecar_name
 from sandbox.ports import ObjectStore
 
 ROW_GROUP: Final = 500_000
@@ -38,24 +40,41 @@ class Destination:
         Raises:
             DependencyFailed: `object_store_full`, `object_store_failed`, or `parquet_failed`.
         """
-        with _memory("plain") as plain, _memory("sealed") as sealed:
+        object_key = f"v1/{self.version_id}/b{bucket:04d}.t{tier:02d}"
+        with _memory("plain") as plain:
             _write_parquet(table, shapes, plain)
             crash.point("ingest.written")
             chunks, footer = _layout(plain)
-            object_key = f"v1/{self.version_id}/b{bucket:04d}.t{tier:02d}"
-            aad = f"{self.version_id}/{bucket}/{tier}".encode()
-            with open(plain, "rb", closefd=False) as source, open(sealed, "r+b", closefd=False) as out:
+            with open(plain, "rb", closefd=False) as source:
                 source.seek(0)
-                result = seal_stream(source, out, key=self.key, aad=aad)
-                out.flush()
-                crash.point("ingest.sealed")
-                out.seek(0)
-                self.objects.put(object_key, out, size=result.sealed_size, sha256=result.sha256)
-            crash.point("ingest.uploaded")
+                result = self._put(source, object_key, f"{self.version_id}/{bucket}/{tier}".encode())
         return SealedFile(
             bucket=bucket, tier=tier, key=object_key, rows=table.num_rows, size=result.size,
             sealed_size=result.sealed_size, sha256=result.sha256, footer=footer, chunks=chunks,
         )  # fmt: skip
+
+    def store_slots(self, slots: Slots, *, bucket: int, column: str, number: int) -> Sidecar:
+        """Seal and upload what a bucket's slots of a column stand for; `number` is the column's among the slots'.
+
+        Raises:
+            DependencyFailed: `object_store_full` or `object_store_failed`.
+        """
+        object_key = f"v1/{self.version_id}/{sidecar_name(bucket, number)}"
+        result = self._put(BytesIO(pack(slots)), object_key, sidecar_aad(self.version_id, bucket, column))
+        return Sidecar(
+            bucket=bucket, column=column, key=object_key, size=result.size, sealed_size=result.sealed_size,
+            sha256=result.sha256,
+        )  # fmt: skip
+
+    def _put(self, plain: BinaryIO, object_key: str, aad: bytes) -> Sealed:
+        with _memory("sealed") as sealed, open(sealed, "r+b", closefd=False) as out:
+            result = seal_stream(plain, out, key=self.key, aad=aad)
+            out.flush()
+            crash.point("ingest.sealed")
+            out.seek(0)
+            self.objects.put(object_key, out, size=result.sealed_size, sha256=result.sha256)
+            crash.point("ingest.uploaded")
+        return result
 
 
 @contextmanager
@@ -73,8 +92,9 @@ def _write_parquet(table: pa.Table, shapes: Sequence[Shape], descriptor: int) ->
     kinds = {s.column.name: s for s in shapes}
     selected = ", ".join(_selected(name, kinds.get(name)) for name in table.column_names)
     # Bloom filters would lie outside the column chunks, and readers open only those and the footer.
+    # Version 2 has delta encodings: a slot takes .7 to .9 bytes instead of 4, and is decoded as fast.
     options = "FORMAT parquet, COMPRESSION lz4_raw, USE_TMP_FILE false, WRITE_BLOOM_FILTER false"
-    options += f", ROW_GROUP_SIZE {ROW_GROUP}"
+    options += f", PARQUET_VERSION V2, ROW_GROUP_SIZE {ROW_GROUP}"
     try:
         with duckdb.connect(":memory:", config={"threads": 1, "preserve_insertion_order": True}) as engine:
             for setting in (

@@ -101,7 +101,7 @@ def parse_manifest(text: str, file: str) -> DatasetSpec:
         unit=None if public else top["unit"].text(63),
         source=_source(top["source"]),
         consent=not public and top["consent"].flag(),
-        slots=_slots(top.get("slots"), columns),
+        slots=_slots(top.get("slots"), columns, None if public else top["unit"].text(63)),
         external_ids={k: v.text(200) for k, v in top["external_ids"].pairs().items()} if "external_ids" in top else {},
         other_persons=None if public else _other_persons(top["other_persons"]),
         columns=columns,
@@ -111,8 +111,6 @@ def parse_manifest(text: str, file: str) -> DatasetSpec:
         tiers=limits[3],
         provenance=limits[4],
     )
-
-
 
 
 def _check_kind(root: Spot, top: Mapping[str, Spot], *, public: bool) -> None:
@@ -288,7 +286,14 @@ def _other_persons(spot: Spot) -> str | None:
     return None if text == "none" else text
 
 
-def _slots(spot: Spot | None, columns: tuple[Column, ...]) -> tuple[str, ...]:
-    """Key columns to index per unit, once a later release builds them."""
-    known = [c.name for c in columns]
-    return tuple(item.choice(known) for item in spot.items()) if spot else ()
+def _slots(spot: Spot | None, columns: tuple[Column, ...], unit: str | None) -> tuple[str, ...]:
+    """Key columns whose values are numbered per unit: any of a protected table but the unit itself, each once."""
+    if spot is None:
+        return ()
+    if unit is None:
+        raise spot.wrong("manifest_public_has", key="slots")
+    names = [item.choice([c.name for c in columns if c.name != unit]) for item in spot.items()]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise spot.wrong("manifest_key_twice", key=name)
+    return tuple(names)

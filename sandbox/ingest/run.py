@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import BytesIO
-from itertools import accumulate
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import pyarrow as pa
 
 from sandbox import crash
-from sandbox.catalog import DatasetSpec, SealedFile, Version, bucket_bits
+from sandbox.catalog import DatasetSpec, SealedFile, Sidecar, Version, bucket_bits
 from sandbox.clock import Clock
 from sandbox.crypto.keys import RootKey, wrap
 from sandbox.crypto.suite import INTL, KEY_SIZE, suite
@@ -29,6 +28,7 @@ from sandbox.ingest.files import Destination
 from sandbox.ingest.identifiers import Pseudonyms
 from sandbox.ingest.order import RowOrder
 from sandbox.ingest.reading import Reader, Rows, located
+from sandbox.ingest.slots import SlotOrder
 from sandbox.ingest.sorting import SortedPart, sort_part, stored_column, stored_table
 from sandbox.ingest.spill import MOST_BUFFERED, Spill, part_bits
 from sandbox.objects.versions import FORMAT, manifest_key, seal_manifest
@@ -80,6 +80,14 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """The sealed objects of a version beside its manifest's own."""
+
+    files: tuple[SealedFile, ...]
+    sidecars: tuple[Sidecar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
     """What an update begins with: the dataset's newest version; an append keeps its rows."""
 
@@ -114,15 +122,16 @@ def build(
             parts=parts, spec=spec, report=report, destination=destination, threads=threads, tick=tick, base=base
         )
         if population is None:
-            bits, files = 0, attempt.public(connector, path)
+            bits, objects = 0, attempt.public(connector, path)
         else:
             # The lineage's width, whatever N_max an update declares (P2.3).
             bits = bucket_bits(spec.n_max) if base is None else base.earlier.version.bits
             population_key = parts.root_key.unwrap(population.wrapped_key, population.id)
-            files = attempt.protected(connector, path, population, population_key, bits)
+            objects = attempt.protected(connector, path, population, population_key, bits)
     version = Version(
         id=names.version, dataset_id=names.dataset, number=names.number, suite=INTL.id, format=FORMAT, bits=bits,
-        tiers=spec.tiers, wrapped_key=wrapped, files=tuple(files),
+        tiers=spec.tiers, wrapped_key=wrapped, files=objects.files, sidecars=objects.sidecars,
+        slots=tuple(dict.fromkeys(s.column for s in objects.sidecars)),
     )  # fmt: skip
     sealed = seal_manifest(version, spec, key)
     object_key, sha256 = manifest_key(version.id), INTL.digest(sealed).hex()
@@ -148,7 +157,7 @@ class _Attempt:
     tick: Tick
     base: Base | None
 
-    def public(self, connector: Connector, path: str) -> list[SealedFile]:
+    def public(self, connector: Connector, path: str) -> Objects:
         """A public table: one file, in the source's order."""
         reader = Reader(self.spec, None, self.report, threads=self.threads)
         batches = []
@@ -159,12 +168,12 @@ class _Attempt:
         table = pa.table(
             {s.column.name: stored_column([b[s.column.name] for b in batches], s) for s in reader.shapes}
         )
-        return [self.destination.store(table, reader.shapes, bucket=0, tier=0)]
+        return Objects(files=(self.destination.store(table, reader.shapes, bucket=0, tier=0),))
 
     def protected(
         self, connector: Connector, path: str, population: StoredPopulation, population_key: bytes, bits: int
-    ) -> list[SealedFile]:
-        """A protected table: every (bucket, tier) is a file, also an empty one."""
+    ) -> Objects:
+        """A protected table: every (bucket, tier) is a file, every (bucket, slot column) a sidecar, also empty ones."""
         chosen = suite(population.suite)
         # Pseudonyms are the population's: its datasets join on them. Orders are the lineage's own.
         pseudonym_key = chosen.kdf(population_key, b"sandbox pseudonyms v1")
@@ -172,6 +181,9 @@ class _Attempt:
         pseudonyms = Pseudonyms(chosen, pseudonym_key, population.spec.identifier)
         reader = Reader(self.spec, pseudonyms, self.report, threads=self.threads)
         order = RowOrder(chosen, order_key, reader.shapes)
+        shapes, tiers = reader.shapes, self.spec.tiers
+        slots = [SlotOrder(chosen, order_key, s) for s in shapes if s.column.name in self.spec.slots]
+        self.report.slots = len(slots)
         routed = part_bits(self.spec.n_max, bits)
         spill = Spill(self.parts.work_dir, routed, most_buffered=self.parts.most_buffered)
         try:
@@ -179,8 +191,11 @@ class _Attempt:
             crash.point("ingest.read")
             per_bucket = 1 << (routed - bits)
             buckets = [range(b * per_bucket, (b + 1) * per_bucket) for b in range(1 << bits)]
-            shapes, tiers = reader.shapes, self.spec.tiers
-            return self._buckets(buckets, lambda n: sort_part(spill.part(n), order, shapes, tiers), shapes)
+
+            def sort(part: int) -> SortedPart:
+                return sort_part(spill.part(part), order, slots, tiers, shapes)
+
+            return self._buckets(buckets, sort, shapes, slots)
         finally:
             spill.close()
 
@@ -205,27 +220,29 @@ class _Attempt:
             self.tick("read", self.report.rows_read)
 
     def _buckets(
-        self, buckets: Sequence[Sequence[int]], sort: Callable[[int], SortedPart], shapes: Sequence[Shape]
-    ) -> list[SealedFile]:
-        """Sort and store bucket by bucket; the next one's parts are sorted beside the writing of this one's files."""
+        self, buckets: Sequence[Sequence[int]], sort: Callable[[int], SortedPart], shapes: Sequence[Shape],
+        slots: Sequence[SlotOrder],
+    ) -> Objects:  # fmt: skip
+        """Sort and store bucket by bucket; the next one's parts are sorted beside the writing of this one's objects."""
         files: list[SealedFile] = []
+        sidecars: list[Sidecar] = []
         sorting = [self.threads.submit(sort, number) for number in buckets[0]]
         for bucket in range(len(buckets)):
             parts = [self._sorted(future.result()) for future in sorting]
             self._count_new(parts, bucket)
             crash.point("ingest.sorted")
-            first_units = list(accumulate((part.units for part in parts), initial=0))[:-1]
             storing = [
-                self.threads.submit(self._store, parts, first_units, shapes, bucket, tier)
-                for tier in range(len(self.spec.tiers))
+                self.threads.submit(self._store, parts, shapes, bucket, tier) for tier in range(len(self.spec.tiers))
             ]
+            packing = [self.threads.submit(self._pack, parts, order, bucket, n) for n, order in enumerate(slots)]
             following = buckets[bucket + 1] if bucket + 1 < len(buckets) else ()
             sorting = [self.threads.submit(sort, number) for number in following]
             for future in storing:
                 files.append(future.result())
                 self.tick("store", sum(f.rows for f in files))
-            del parts, storing
-        return files
+            sidecars += [future.result() for future in packing]
+            del parts, storing, packing
+        return Objects(files=tuple(files), sidecars=tuple(sidecars))
 
     def _count_new(self, parts: Sequence[SortedPart], bucket: int) -> None:
         """Units that come under the population's key for the first time by this dataset (P2.2)."""
@@ -242,11 +259,12 @@ class _Attempt:
         self.tick("sort", self.report.rows_stored)
         return part
 
-    def _store(
-        self, parts: Sequence[SortedPart], first_units: Sequence[int], shapes: Sequence[Shape], bucket: int, tier: int
-    ) -> SealedFile:
-        table = stored_table([part.pieces[tier] for part in parts], first_units, shapes)
-        return self.destination.store(table, shapes, bucket=bucket, tier=tier)
+    def _store(self, parts: Sequence[SortedPart], shapes: Sequence[Shape], bucket: int, tier: int) -> SealedFile:
+        return self.destination.store(stored_table(parts, tier, shapes), shapes, bucket=bucket, tier=tier)
+
+    def _pack(self, parts: Sequence[SortedPart], order: SlotOrder, bucket: int, number: int) -> Sidecar:
+        slots = order.joined([part.slots[order.column] for part in parts])
+        return self.destination.store_slots(slots, bucket=bucket, column=order.column, number=number)
 
 
 def prepare(work_dir: Path) -> None:

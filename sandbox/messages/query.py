@@ -82,8 +82,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "按声明的上下界，该表达式可能超出 126 位。请使用更小的系数。",
     ),
     "expression_round": (
-        "{function} works on aggregates, not on rows: ROUND(AVG(x), 1).",
-        "{function} 只能用于聚合结果，不能用于行：ROUND(AVG(x), 1)。",
+        "{function} takes a constant number of digits from -9 to 9, as in ROUND(x, 2).",
+        "{function} 的位数须为 -9 至 9 的常量，例如 ROUND(x, 2)。",
+    ),
+    "expression_moment_range": (
+        "By its declared bounds this {function} may leave the years 1 to 9999.",
+        "按已声明的界限，此 {function} 的结果可能超出公元 1 年至 9999 年。",
+    ),
+    "expression_substring": (
+        "SUBSTRING(x, from, count) takes whole constants up to {limit}, and a count of at least 0.",
+        "SUBSTRING(x, from, count) 的 from 与 count 须为不超过 {limit} 的整数常量，且 count 不小于 0。",
     ),
     "expression_too_large": (
         "Written out, this expression has more than {limit} parts. Shorten it.",
@@ -129,11 +137,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{clause} names a position that the SELECT list does not have: it has {items} entries.",
         "{clause} 引用的序号不存在：SELECT 列表共有 {items} 项。",
     ),
-    "query_empty": ("The query is empty. Write a SELECT.", "查询为空。请写一条 SELECT 语句。"),
-    "query_in_list": (
-        "IN takes at most {limit} items and was given {found}. Use BETWEEN, or several queries.",
-        "IN 最多 {limit} 项，实际 {found} 项。请改用 BETWEEN 或拆分查询。",
-    ),
     "log_not_published": (
         "The log could not be published for {seconds} seconds, so nothing is charged now; try again later.",
         "日志已超过 {seconds} 秒未能发布，暂停扣费；未执行任何操作，请稍后重试。",
@@ -146,116 +149,25 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The answer was not ready at its moment; nothing is released.",
         "答案未能在规定时刻就绪，不输出任何结果。",
     ),
-    "query_too_deep": (
-        "The query nests deeper than {limit} levels. Flatten it.",
-        "查询嵌套超过 {limit} 层。请简化。",
-    ),
-    "query_too_long": ("The query is longer than {limit} bytes. Shorten it.", "查询超过 {limit} 字节。请缩短。"),
-    "query_too_many_tokens": (
-        "The query has {found} words and signs; at most {limit} are read. Shorten it; IN takes at most 1000 items.",
-        "查询含 {found} 个词法单元，最多 {limit} 个。请缩短；IN 最多 1000 项。",
-    ),
     "query_without_aggregate": (
         "The query asks for no aggregate. Add COUNT(*), COUNT(x), SUM(x) or AVG(x).",
         "查询没有聚合。请加入 COUNT(*)、COUNT(x)、SUM(x) 或 AVG(x)。",
+    ),
+    "rows_unsorted": (
+        "Stored rows are not sorted by unit and ordinal. Nothing was answered; run: sandbox doctor HOME",
+        "存储行未按单位与序号排序，未返回任何结果；请运行 sandbox doctor HOME。",
     ),
     "rows_not_an_edge": (
         "{rows} rows a unit is not among the declared edges: {edges}.",
         "每个单位 {rows} 行不在已声明的分层边界之列：{edges}。",
     ),
-    "sql_aggregate_arguments": ("{function} takes one argument.", "{function} 只接受一个参数。"),
-    "sql_case_operand": (
-        "CASE x WHEN takes a plain column for x. Write CASE WHEN … = … THEN … END instead.",
-        "CASE x WHEN 中的 x 只能是列名。请改写为 CASE WHEN … = … THEN … END。",
-    ),
-    "sql_cast": (
-        "Casts are not needed: values have their declared types. DATE '…' and TIMESTAMP '…' constants work.",
-        "无需类型转换：各列已有声明的类型。可使用 DATE '…' 与 TIMESTAMP '…' 常量。",
-    ),
-    "sql_clause": (
-        "{clause} is not supported. SELECT … FROM … WHERE … GROUP BY … HAVING … ORDER BY … LIMIT is.",
-        "不支持 {clause}。支持 SELECT … FROM … WHERE … GROUP BY … HAVING … ORDER BY … LIMIT。",
-    ),
-    "sql_control_character": (
-        "The query holds a control character here. Remove it.",
-        "查询在此处含有控制字符。请删除。",
-    ),
-    "sql_distinct": (
-        "SELECT DISTINCT is not supported. GROUP BY gives each key once.",
-        "不支持 SELECT DISTINCT。GROUP BY 会使每个键只出现一次。",
-    ),
-    "sql_distinct_aggregate": (
-        "DISTINCT inside an aggregate takes one column: COUNT(DISTINCT unit).",
-        "聚合中的 DISTINCT 只接受一列：COUNT(DISTINCT 单位列)。",
-    ),
-    "sql_expression": (
-        "{construct} is not supported here. Comparisons, AND, OR, NOT, IN, BETWEEN, LIKE, CASE and arithmetic are.",
-        "此处不支持 {construct}。支持比较、AND、OR、NOT、IN、BETWEEN、LIKE、CASE 与算术。",
-    ),
-    "sql_filter": (
-        "FILTER is not supported. SUM(CASE WHEN … THEN 1 ELSE 0 END) counts the same rows.",
-        "不支持 FILTER。SUM(CASE WHEN … THEN 1 ELSE 0 END) 可得到相同计数。",
-    ),
-    "sql_function": (
-        "{function} is not supported. Aggregates: COUNT, SUM, AVG; on rows: ABS, LOWER, UPPER, EXTRACT and more.",
-        "不支持 {function}。聚合：COUNT、SUM、AVG；行函数：ABS、LOWER、UPPER、LENGTH、COALESCE、EXTRACT。",
-    ),
-    "sql_grouping_sets": (
-        "{clause} is not supported in GROUP BY. Ask one query for each grouping.",
-        "GROUP BY 不支持 {clause}。请为每种分组各提一个查询。",
-    ),
-    "sql_join": (
-        "Joins are not supported: a query reads one dataset. Public tables can be downloaded and joined to the answer.",
-        "不支持连接：一个查询只读一个数据集。公开表可下载后与答案连接。",
-    ),
-    "sql_limit": ("LIMIT takes a whole number of at most 18 digits.", "LIMIT 需要不超过 18 位的整数。"),
-    "sql_no_table": (
-        "The query names no dataset. Add FROM and a dataset's name.",
-        "查询没有数据集。请加上 FROM 与数据集名。",
-    ),
-    "sql_number": (
-        "This number is too large or too fine: at most 18 digits before and after the point.",
-        "该数字过大或过细：小数点前后各最多 18 位。",
-    ),
-    "sql_offset": (
-        "OFFSET is not supported. LIMIT is; the whole answer costs the same.",
-        "不支持 OFFSET。支持 LIMIT；取全部答案价格相同。",
-    ),
-    "sql_parameter": ("Parameters are not supported. Write the value itself.", "不支持参数。请直接写出值。"),
-    "sql_several_statements": (
-        "One statement at a time: remove what follows the first.",
-        "一次只能有一条语句：请删除第一条之后的内容。",
-    ),
-    "sql_star": (
-        "Rows are never shown, so * cannot be selected. Ask for aggregates: SELECT COUNT(*) FROM …",
-        "不展示明细行，不能选择 *。请使用聚合：SELECT COUNT(*) FROM …",
-    ),
-    "sql_statement": (
-        "{kind} is not a question. Only SELECT is answered.",
-        "{kind} 不是查询。只回答 SELECT。",
-    ),
-    "sql_subquery": (
-        "Subqueries are not supported. Write the condition in WHERE, with constants.",
-        "不支持子查询。请在 WHERE 中用常量写出条件。",
-    ),
-    "sql_syntax": ("This is not valid SQL near here.", "此处附近的 SQL 语法有误。"),
-    "sql_table_function": (
-        "Only a registered dataset may stand after FROM. `sandbox dataset list` shows them.",
-        "FROM 之后只能是已登记的数据集。`sandbox dataset list` 可列出。",
-    ),
-    "sql_union": ("UNION is not supported. Ask one query for each part.", "不支持 UNION。请分别提问。"),
-    "sql_unknown_table": (
-        "{table} is not the dataset after FROM. Leave the qualifier out.",
-        "{table} 不是 FROM 后的数据集。请去掉限定名。",
-    ),
-    "sql_window": ("Window functions are not supported. GROUP BY is.", "不支持窗口函数。支持 GROUP BY。"),
-    "sql_with": (
-        "WITH is not supported. Write one SELECT over one dataset.",
-        "不支持 WITH。请写单个数据集上的一条 SELECT。",
-    ),
     "too_many_cells": (
         "The answer would have {cells} cells; at most {limit} are given. Leave out keys or columns.",
         "答案将有 {cells} 个单元格，最多 {limit} 个。请减少分组键或列。",
+    ),
+    "too_many_files": (
+        "This query would read {found} files of each bucket; at most {limit} can be open. Name fewer tables.",
+        "此查询在每个桶中需读取 {found} 个文件，最多可打开 {limit} 个。请减少引用的表。",
     ),
     "too_many_groups": (
         "The grouping has {groups} declared groups; at most {limit} are answered. Leave a key out.",
@@ -277,6 +189,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{dataset} has no column {column}. Did you mean {nearest}?",
         "{dataset} 没有列 {column}。是否想用 {nearest}？",
     ),
+    "values_exceed_bound": (
+        "Values lie outside {bound}, the bound proved for them. Nothing was answered; run: sandbox doctor HOME",
+        "存在超出已证明上界 {bound} 的值，未返回任何结果；请运行 sandbox doctor HOME。",
+    ),
     "values_out_of_bounds": (
         "Stored values of {column} lie outside their declared bounds. Nothing was answered.",
         "列 {column} 的存储值超出声明的上下界，未返回任何结果。",
@@ -294,4 +210,120 @@ TEXTS: dict[str, tuple[str, str]] = {
         "精度只能针对 COUNT 与 SUM。请加入其一；仅有平均值时请给出 epsilon。",
     ),
     "within_range": ("An accuracy is a positive number.", "精度应为正数。"),
+    "answer_malformed": (
+        "A stored answer cannot be read. Nothing was shown; the operator's doctor says more.",
+        "存储的答案无法读取，未显示任何内容；运营方可用 doctor 查看详情。",
+    ),
+    "bounding_unfit": (
+        "This question cannot be bounded by {form}. Leave the choice to the planner, or ask counts and sums by group.",
+        "此问题不能以 {form} 方式限界。请由规划器选择，或改为分组计数与求和。",
+    ),
+    "column_ambiguous": (
+        "Several tables here have a column {column}. Write which: table.{column}.",
+        "此处有多个表含列 {column}。请写明：表名.{column}。",
+    ),
+    "delta_missing": (
+        "The grant has no delta left, which private keys need. Group by a column with a declared domain.",
+        "该授权已无剩余 delta，而私有键需要 delta。请按已声明值域的列分组。",
+    ),
+    "distinct_count_only": (
+        "{function}(DISTINCT …) is not answered; COUNT(DISTINCT x) is.",
+        "不支持 {function}(DISTINCT …)；可使用 COUNT(DISTINCT x)。",
+    ),
+    "expression_cast": (
+        "Not every {found} can become a {kind}. Numbers become integers or numerics, timestamps become dates.",
+        "{found} 在此无法转换为 {kind}：并非每个取值都可转换。数值可转为整数或小数，时间戳可转为日期。",
+    ),
+    "expression_width_bucket": (
+        "WIDTH_BUCKET(x, low, high, n) takes constants low < high and 1 to 10,000 buckets.",
+        "WIDTH_BUCKET(x, low, high, n) 需要常量 low < high，且桶数为 1 至 10,000。",
+    ),
+    "formula_whole": (
+        "HISTOGRAM and APPROX_TOP_K stand alone in an output; other aggregates may be calculated with.",
+        "HISTOGRAM 与 APPROX_TOP_K 只能单独输出；其他聚合可参与计算。",
+    ),
+    "histogram_form": (
+        "HISTOGRAM(x, low, high, bins) takes constants: low < high, 1 to 1,000 bins, each at least one step of x wide.",
+        "HISTOGRAM(x, low, high, bins) 需要常量：low < high，1 至 1,000 个区间，每个区间至少为 x 的一个步长。",
+    ),
+    "join_condition": (
+        "ON takes equalities between the two tables, such as a.code = b.code; put other conditions into WHERE.",
+        "连接条件须为两表之间的等式，例如 ON a.code = b.code；LEFT JOIN 不能含其他条件。其余条件请写入 WHERE。",
+    ),
+    "join_fans_out": (
+        "This join could make more than {limit} rows of one unit. Join on more columns, or aggregate per unit.",
+        "按声明上限，该连接可能使单个单位产生超过 {limit} 行。请增加连接列，或先按单位聚合。",
+    ),
+    "join_left_public": (
+        "A public table cannot stand left of a LEFT JOIN with a protected one. Turn the join around, or use JOIN.",
+        "公开表不能位于与受保护表的 LEFT JOIN 左侧。请调换两侧，或使用 JOIN。",
+    ),
+    "join_without_unit": (
+        "Protected tables are joined on their unit: ON a.unit = b.unit.",
+        "受保护表须按其隐私单位连接：ON a.单位 = b.单位。",
+    ),
+    "key_aggregate": (
+        "GROUP BY names an aggregate here. Group by columns and expressions of rows.",
+        "此处 GROUP BY 指向了聚合。请按列或行级表达式分组。",
+    ),
+    "populations_differ": (
+        "These datasets protect different populations and cannot be asked together: {datasets}.",
+        "这些数据集属于不同人群，不能一同查询：{datasets}。",
+    ),
+    "quantile_form": (
+        "Write PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY x), one quantile in each.",
+        "请写作 PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY x)，每次一个分位数。",
+    ),
+    "quantile_share": (
+        "A quantile is a constant from 0 to 1.",
+        "分位数应为 0 到 1 的常数。",
+    ),
+    "rows_range": (
+        "A unit gives at least one row, not {rows}.",
+        "每个单位至少计入一行，不能为 {rows}。",
+    ),
+    "subquery_aggregate": (
+        "{function} cannot stand in a subquery. COUNT, SUM, MIN and MAX within the unit can.",
+        "{function} 不能用于子查询。单位内可用 COUNT、SUM、MIN、MAX。",
+    ),
+    "subquery_group": (
+        "A subquery with aggregates groups by the unit's column, perhaps with others: GROUP BY unit.",
+        "含聚合的子查询须按隐私单位列分组（可附加其他列）：GROUP BY 单位。",
+    ),
+    "subquery_order": (
+        "ORDER BY and LIMIT stand in the outermost query only: which rows they keep would depend on other units.",
+        "ORDER BY 与 LIMIT 只能用于最外层查询：其保留的行会依赖其他单位。",
+    ),
+    "too_many_keys": (
+        "GROUP BY takes at most {limit} keys and was given {found}.",
+        "GROUP BY 最多 {limit} 个键，实际 {found} 个。",
+    ),
+    "top_domain": (
+        "APPROX_TOP_K needs a column with a declared domain. For others: GROUP BY x ORDER BY count DESC LIMIT k.",
+        "APPROX_TOP_K 需要已声明值域的列。其他列请用 GROUP BY x ORDER BY 计数 DESC LIMIT k。",
+    ),
+    "top_form": (
+        "Write APPROX_TOP_K(x, k) with a constant k from 1 to {limit}.",
+        "请写作 APPROX_TOP_K(x, k)，k 为 1 至 {limit} 的常数。",
+    ),
+    "union_columns": (
+        "The parts of a UNION ALL have different numbers of columns.",
+        "UNION ALL 各部分的列数不同。",
+    ),
+    "union_outermost": (
+        "Each part of this UNION ALL is a release of its own. Ask one by one, or put it into FROM and aggregate.",
+        "此 UNION ALL 的每个部分都是一次独立发布。请逐个查询，或将其放入 FROM 后再聚合。",
+    ),
+    "union_unit": (
+        "Column {column} is the unit in one part of the UNION ALL and not in another.",
+        "列 {column} 在 UNION ALL 的一部分中是隐私单位，在另一部分中不是。",
+    ),
+    "unit_in_answer": (
+        "{column} names the privacy unit and cannot be grouped by or shown. COUNT(DISTINCT {column}) counts units.",
+        "{column} 标识隐私单位，不能用于分组或展示。可用 COUNT(DISTINCT {column}) 计数。",
+    ),
+    "version_of_several": (
+        "A version can be named for one table only; this query reads several.",
+        "仅单表查询可指定版本；此查询涉及多个表。",
+    ),
 }

@@ -51,6 +51,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "A stored object is not what was stored; nothing is answered from it. Restore it from its backup.",
         "存储的对象与当初存入的内容不符；不会用它作答。请从备份恢复。",
     ),
+    "stored_rows_wrong": (
+        "Rows of the stored object {key} are not ordered or numbered as they must be. Nothing was answered.",
+        "存储对象 {key} 中的行未按规定排序或编号，未返回任何结果。",
+    ),
     "object_exists": (
         "The object {key} exists already with other content, and objects are never replaced.",
         "对象 {key} 已存在且内容不同；对象绝不会被替换。",

@@ -21,8 +21,11 @@ from sandbox.crypto.suite import suite
 from sandbox.errors import Denied, IntegrityFailed
 from sandbox.ports import ObjectStore
 
-FORMAT: Final = 1
-"""The format of versions that this release writes and reads."""
+FORMAT: Final = 2
+"""The format of versions that this release writes."""
+
+_READ: Final = frozenset({1, FORMAT})
+"""Formats that it reads. Format 1 has no slots."""
 
 
 def manifest_key(version_id: str) -> str:
@@ -114,8 +117,8 @@ class Versions:
             for version in versions:
                 self._known.pop(version, None)
 
-    def table(self, record: VersionRecord) -> pa.Table:
-        """All rows of a public table, with values as people write them (decimals, dates), not in grid units.
+    def stored_rows(self, record: VersionRecord) -> pa.Table:
+        """All rows of a public table as they are stored, in grid units.
 
         Privacy: a public table protects nobody; another is refused.
 
@@ -127,7 +130,19 @@ class Versions:
         if not spec.public:
             raise Denied("dataset_protected", dataset=spec.name)
         key = self.key(record, None)
-        rows = pa.concat_tables([_read_file(self._objects, version, file, key) for file in version.files])
+        return pa.concat_tables([_read_file(self._objects, version, file, key) for file in version.files])
+
+    def table(self, record: VersionRecord) -> pa.Table:
+        """All rows of a public table, with values as people write them (decimals, dates), not in grid units.
+
+        Privacy: a public table protects nobody; another is refused.
+
+        Raises:
+            Denied: `dataset_protected`.
+            IntegrityFailed: a stored object is missing or changed.
+        """
+        rows = self.stored_rows(record)
+        spec, _ = self.open(record, None)
         return pa.table({c.name: _natural(rows.column(c.name), c) for c in spec.columns})
 
 
@@ -150,17 +165,20 @@ def load_version(objects: ObjectStore, record: VersionRecord, key: bytes) -> tup
         version, spec = restored(Version, body["version"]), restored(DatasetSpec, body["spec"])
     except (ValueError, KeyError, TypeError):
         raise IntegrityFailed("version_manifest_differs", version=record.id) from None
-    if version.format != FORMAT:
+    if version.format not in _READ:
         raise IntegrityFailed("version_format_unknown", version=record.id, format=version.format)
     _check_files(version, spec)
     return spec, version
 
 
 def _check_files(version: Version, spec: DatasetSpec) -> None:
-    """Every (bucket, tier) once, and the tiers as declared (P2.3)."""
+    """Every (bucket, tier) once, the tiers as declared, and every (bucket, slot column) once (P2.3)."""
     expected = {(bucket, tier) for bucket in range(1 << version.bits) for tier in range(len(version.tiers))}
     found = [(f.bucket, f.tier) for f in version.files]
     if set(found) != expected or len(found) != len(expected) or version.tiers != spec.tiers:
+        raise IntegrityFailed("version_incomplete", version=version.id)
+    pairs = sorted((bucket, column) for bucket in range(1 << version.bits) for column in version.slots)
+    if sorted((s.bucket, s.column) for s in version.sidecars) != pairs:
         raise IntegrityFailed("version_incomplete", version=version.id)
 
 

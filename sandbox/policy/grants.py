@@ -19,19 +19,22 @@ class Held:
 
 def query_context(
     held: Sequence[Held], *, asked: str | None, purpose: str | None, dataset: str, now: str, action: str = "query",
-    dataset_state: str | None = None,
+    dataset_state: str | None = None, also: Sequence[str] = (),
 ) -> Mapping[str, object]:  # fmt: skip
     """The context for deciding on a query: the grant asked for, else the only one that fits.
 
-    Several that fit are listed as `candidates`. If none fits, the nearest miss is taken, so that the refusal can say
-    what is wrong with it: one in force for another purpose, then one that is over; None if no grant names the dataset.
+    A grant that names the tables in `also` too comes before others. Several that fit are listed as `candidates`. If
+    none fits, the nearest miss is taken, so that the refusal can say what is wrong with it: one in force for another
+    purpose, then one that is over; None if no grant names the dataset.
     """
     chosen: Held | None
     candidates: tuple[str, ...] = ()
     if asked is not None:
         chosen = next((g for g in held if g.terms.id == asked), None)
     else:
-        naming = [g for g in held if dataset in g.terms.datasets]
+        wanted = {dataset, *also}
+        some = [g for g in held if dataset in g.terms.datasets]
+        naming = [g for g in some if wanted <= set(g.terms.datasets)] or some
         fitting = [g for g in naming if _fits(g, purpose, action, now)]
         candidates = tuple(g.terms.id for g in fitting)
         chosen = fitting[0] if len(fitting) == 1 else None if fitting else _nearest_miss(naming, purpose, now)

@@ -51,7 +51,7 @@ QUERY: Final = Machine(
         _move("charged", "take_over", "charged", "duty", None),
     ),
 )
-"""A query is born charged; whatever ends it, it stays charged (P6.5)."""
+"""A query is born charged and stays so, whatever ends it (P6.5); a roll-up is free, and born settled (P6.4)."""
 
 DATASET: Final = Machine(
     name="dataset",

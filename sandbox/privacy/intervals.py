@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sandbox.errors import RequestError
 from sandbox.flow import Ints
+from sandbox.privacy import sums as sums_of
 from sandbox.privacy.mechanisms import Mechanism
 
 LEVEL: Final = 0.95
@@ -82,6 +83,7 @@ def ratio_interval(
     lower: int,
     upper: int,
     level: float = LEVEL,
+    cells: int = 1,
 ) -> Ratio:
     """Each group's average `center + total / count` with its confidence interval, inside [lower, upper].
 
@@ -90,21 +92,26 @@ def ratio_interval(
     satisfies it with probability `level`, however small the count. A count under two deviations of its noise says
     nothing: the estimate is then the centre and the interval the whole declared range.
 
+    Where both are sums of `cells` released numbers each, the quantile is that of so many noises (`sums`).
+
     Source: Fieller 1954, J. R. Statist. Soc. B 16; two Laplace noises have a quantile of their own (`_laplace_tail`).
     """
     low, high = float(lower - center), float(upper - center)
     sums, counts = total.astype(np.float64), count.astype(np.float64)
-    flagged = counts < 2 * deviation(mechanism, count_scale)
+    flagged = counts < 2 * deviation(mechanism, count_scale) * math.sqrt(cells)
+    narrowest = min(total_scale, count_scale)
+    normal = sums_of.gaussian_quantile(narrowest, cells, level) * math.sqrt(cells) if mechanism == "gaussian" else 0.0
     at = np.clip(np.where(flagged, 0.0, sums / np.where(flagged, 1.0, counts)), low, high)
 
     def covers(t: Floats) -> Flags:
         # The noise is discrete: half a step of each, beside the continuous distributions' quantile, makes up for it.
         gap = np.abs(sums - t * counts) - (1 + np.abs(t)) / 2
         if mechanism == "gaussian":
-            return np.asarray(gap <= _quantile(level) * np.hypot(total_scale, t * count_scale))
-        return np.asarray(
-            (gap <= 0) | (_laplace_tail(np.maximum(gap, 0), total_scale, np.abs(t) * count_scale) >= 1 - level)
-        )
+            return np.asarray(gap <= normal * np.hypot(total_scale, t * count_scale))
+        wide, other = np.maximum(gap, 0), np.abs(t) * count_scale
+        if cells > 1:
+            return np.asarray((gap <= 0) | (sums_of.laplace_tail(wide, total_scale, other, cells) >= 1 - level))
+        return np.asarray((gap <= 0) | (_laplace_tail(wide, total_scale, other) >= 1 - level))
 
     # Noise has carried the whole set out of the declared bounds: a point at the bound would look like certainty.
     flagged |= ~covers(at)

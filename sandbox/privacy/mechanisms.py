@@ -1,9 +1,10 @@
-"""Noise and its price by OpenDP, each price beside our own formula; the only module that imports opendp."""
+"""Noise and its price by OpenDP, each price beside our own formula, and the conversion from rho to epsilon."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import lru_cache
@@ -23,7 +24,7 @@ Mechanism: TypeAlias = Literal["laplace", "gaussian"]
 """Discrete noise on integers: Laplace is paid in eps_p, Gaussian in rho."""
 
 CHUNK: Final = 4096
-"""Values that one call into OpenDP gets: it lets go of the interpreter lock meanwhile."""
+"""Values that one call into OpenDP gets."""
 
 UNBOUNDED: Final = 10**30
 """What `epsilon_of_rho` says where no finite epsilon is certified: more than any cap."""
@@ -47,7 +48,7 @@ def epsilon_of_rho(rho: int, delta: int) -> int:
     while Fraction(unit.map(distance)) < exact:
         distance = math.nextafter(distance, math.inf)
     try:
-        epsilon = _converted().map(distance).epsilon(_float_down(Fraction(delta, DELTA_UNIT)))
+        epsilon = _converted().map(distance).epsilon(float_down(Fraction(delta, DELTA_UNIT)))
     except dp.OpenDPException:
         return UNBOUNDED
     return UNBOUNDED if math.isinf(epsilon) else math.ceil(Fraction(epsilon) * UNIT) + 1
@@ -63,10 +64,11 @@ def _rho_of_epsilon(epsilon: int, delta: int) -> int:
     return accounting.largest_rho(epsilon_of_rho, epsilon=epsilon, delta=delta)
 
 
-def loss(mechanism: Mechanism, *, sensitivity: int, scale: float) -> int:
+def loss(mechanism: Mechanism, *, sensitivity: float, scale: float) -> int:
     """What noise of this scale costs at this sensitivity: eps_p (Laplace, L1) or rho (Gaussian, L2), rounded up.
 
-    The larger of OpenDP's privacy map and our own formula, s/b or (s/sigma)^2 / 2 in exact rationals.
+    The larger of OpenDP's privacy map and our own formula, s/b or (s/sigma)^2 / 2 in exact rationals. An L2
+    sensitivity is often a square root: give it as a float that was rounded up (`sensitivity.root_up`).
 
     Raises:
         ValueError: a sensitivity under 1, or a scale that is not positive and finite.
@@ -79,21 +81,29 @@ def loss(mechanism: Mechanism, *, sensitivity: int, scale: float) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _price(mechanism: Mechanism, sensitivity: int, scale: float) -> int:
-    if sensitivity < 1 or not 0 < scale < math.inf:
+def _price(mechanism: Mechanism, sensitivity: float, scale: float) -> int:
+    if not 1 <= sensitivity < math.inf or not 0 < scale < math.inf:
         raise ValueError("a price needs a sensitivity of at least 1 and a finite scale above 0")
     ratio = Fraction(sensitivity) / Fraction(scale)
-    own = _ceil(ratio if mechanism == "laplace" else ratio * ratio / 2)
-    mapped = _measurement(mechanism, scale, 1).map(_float_up(sensitivity))
+    mapped = _measurement(mechanism, scale, 1).map(float_up(sensitivity))
+    return larger(mechanism, own=ratio if mechanism == "laplace" else ratio * ratio / 2, mapped=mapped)
+
+
+def larger(mechanism: str, *, own: Fraction, mapped: float) -> int:
+    """The larger of our own loss and of OpenDP's map, in ledger units of 1e-12, rounded up.
+
+    Raises:
+        IntegrityFailed: `price_disagrees`, our formula exceeds OpenDP's map by more than rounding.
+    """
     if not math.isfinite(mapped):
         raise IntegrityFailed("price_disagrees", mechanism=mechanism)
-    theirs = _ceil(Fraction(mapped))
-    if own > theirs + 1 + theirs // 10**9:
+    ours, theirs = _ceil(own), _ceil(Fraction(mapped))
+    if ours > theirs + 1 + theirs // 10**9:
         raise IntegrityFailed("price_disagrees", mechanism=mechanism)
-    return max(own, theirs)
+    return max(ours, theirs)
 
 
-def scale(mechanism: Mechanism, *, sensitivity: int, loss: int) -> float:
+def scale(mechanism: Mechanism, *, sensitivity: float, loss: int) -> float:
     """The smallest noise, to within 1e-9 of it, that costs at most `loss` (eps_p or rho, ledger units).
 
     Raises:
@@ -104,16 +114,26 @@ def scale(mechanism: Mechanism, *, sensitivity: int, loss: int) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _scale(mechanism: Mechanism, sensitivity: int, paid: int) -> float:
+def _scale(mechanism: Mechanism, sensitivity: float, paid: int) -> float:
     if paid < 1:
         raise RequestError("budget_too_small")
-    if mechanism == "laplace":
-        found = _float_up(Fraction(sensitivity * UNIT, paid))
-    else:
-        root = math.isqrt(sensitivity * sensitivity * UNIT * 2**255 // paid) + 1
-        found = _float_up(Fraction(root, 2**128))
-    # OpenDP's map rounds up: a few steps of the float bring its price back to what is paid.
-    while found <= WIDEST and _price(mechanism, sensitivity, found) > paid:
+    least = Fraction(sensitivity) * UNIT / paid
+    if mechanism == "gaussian":
+        # (s / sigma)^2 / 2 = loss, solved for sigma.
+        least = Fraction(math.isqrt(int(Fraction(sensitivity) * least * 2**255)) + 1, 2**128)
+    return cheapest(least, lambda found: _price(mechanism, sensitivity, found) <= paid)
+
+
+def cheapest(least: Fraction, affordable: Callable[[float], bool]) -> float:
+    """The first float at or above `least` that is affordable: maps round up, so a few steps are enough.
+
+    Raises:
+        RequestError: `budget_too_small`, the noise would not fit 64-bit results.
+    """
+    if least > WIDEST:
+        raise RequestError("budget_too_small")
+    found = float_up(least)
+    while found <= WIDEST and not affordable(found):
         found = math.nextafter(found, math.inf)
     if found > WIDEST:
         raise RequestError("budget_too_small")
@@ -130,18 +150,29 @@ def add_noise(mechanism: Mechanism, *, scale: float, values: Ints) -> Ints:
     Source: Canonne, Kamath, Steinke 2020, section 5, as OpenDP samples it from the system's randomness.
     """
     flat = np.ascontiguousarray(values, dtype=np.int64).reshape(-1)
-    chunks = [flat[start : start + CHUNK] for start in range(0, flat.size, CHUNK)]
     noisy = np.empty_like(flat)
-    sizes = {chunk.size: _build(mechanism, scale, chunk.size) for chunk in chunks}
-    workers = min(len(chunks), os.cpu_count() or 1)
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(lambda chunk: sizes[chunk.size](chunk), chunks))
-    else:
-        results = [sizes[chunk.size](chunk) for chunk in chunks]
-    for number, result in enumerate(results):
-        noisy[number * CHUNK : number * CHUNK + len(result)] = result
+
+    def chunk(start: int) -> None:
+        part = flat[start : start + CHUNK]
+        noisy[start : start + CHUNK] = _measurement(mechanism, scale, part.size)(part)
+
+    in_threads(chunk, range(0, flat.size, CHUNK))
     return noisy.reshape(values.shape)
+
+
+def in_threads(act: Callable[[int], None], parts: Sequence[int]) -> None:
+    """Call `act` on each part, on kept threads where there is more than one: OpenDP lets go of the lock."""
+    if len(parts) <= 1:
+        for part in parts:
+            act(part)
+    else:
+        list(_threads(os.getpid()).map(act, parts))
+
+
+@lru_cache(maxsize=1)
+def _threads(_process: int) -> ThreadPoolExecutor:
+    # A forked child has its parent's pool but none of its threads: one pool for each process.
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="noise")
 
 
 def _build(mechanism: Mechanism, scale: float, size: int) -> Any:
@@ -152,7 +183,7 @@ def _build(mechanism: Mechanism, scale: float, size: int) -> Any:
 
 
 _measurement = lru_cache(maxsize=256)(_build)
-"""Measurements for pricing; they hold no data."""
+"""Measurements hold no data: built once, for prices and for noise."""
 
 
 @lru_cache(maxsize=1)
@@ -164,11 +195,13 @@ def _ceil(value: Fraction) -> int:
     return math.ceil(value * UNIT)
 
 
-def _float_up(value: Fraction | int) -> float:
+def float_up(value: Fraction | float) -> float:
+    """The smallest float that is at least `value`."""
     near = float(value)
     return near if Fraction(near) >= value else math.nextafter(near, math.inf)
 
 
-def _float_down(value: Fraction) -> float:
+def float_down(value: Fraction) -> float:
+    """The largest float that is at most `value`, for values above 0."""
     near = float(value)
     return near if Fraction(near) <= value else math.nextafter(near, 0.0)

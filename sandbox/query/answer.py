@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any, Final
 
-from sandbox.clock import parse_rfc3339, rfc3339
+from sqlalchemy.orm import Session
+
 from sandbox.errors import Conflict, Denied, DependencyFailed, NotFound, RequestError, SandboxError
-from sandbox.flow import Charged, GrantTerms, Parsed, Permitted, Priced, Principal, Request, Stored
+from sandbox.flow import Charged, GrantTerms, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
 from sandbox.ids import new_id
+from sandbox.plans import Stage, Table
 from sandbox.policy.grants import query_context
 from sandbox.privacy import accounting
-from sandbox.query import canonical, ends
+from sandbox.query import canonical, ends, repeats, rollup
 from sandbox.query.forget import forget_destroyed
 from sandbox.query.kernel.compute import compute
 from sandbox.query.language.parse import parse
-from sandbox.query.paid import charged_of, priced_again, request_form, store, stored_before, stored_values
-from sandbox.query.parts import LEASE_SECONDS, SETTLE_SECONDS, Parts, Pending, step
+from sandbox.query.paid import charged_of, request_form, stage_before, store, store_stage, stored_before
+from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, step
 from sandbox.query.planning.plan import Known
 from sandbox.query.planning.plan import plan as make_plan
 from sandbox.query.planning.price import Purse
 from sandbox.query.planning.price import price as make_price
+from sandbox.query.public import public_rows
 from sandbox.query.release import render
-from sandbox.query.release.table import noise
+from sandbox.query.release.free import Source
+from sandbox.query.release.noise import noise
 from sandbox.store import committee, datasets, duties, ledger, queries, versions
+from sandbox.store.datasets import StoredPopulation, StoredVersion
 from sandbox.store.queries import QueryRecord
 
 PUBLISHED_SECONDS: Final = 30
@@ -33,38 +38,53 @@ more charges than those of this time, and nobody outside could tell."""
 __all__ = ["Parts", "Pending", "charge", "decide", "explain", "finish", "read", "submit"]
 
 
-def _priced(parts: Parts, request: Request) -> Priced:
+def _planned(parts: Parts, request: Request) -> tuple[Plan, ...]:
     with step(parts, "parse"):
         parsed = parse(request)
     with step(parts, "decide"):
         permitted = decide(parts, parsed)
     with step(parts, "plan"):
-        plan = make_plan(permitted, _known(parts, parsed))
+        return make_plan(permitted, _known(parts, parsed))
+
+
+def _priced(parts: Parts, plans: Sequence[Plan]) -> Priced:
     with step(parts, "price"):
-        return make_price(plan, _purse(parts, permitted.grant), parts.model)
+        return make_price(plans, _purse(parts, plans[0].permitted.grant), parts.model)
+
+
+def _found(parts: Parts, plans: Sequence[Plan]) -> repeats.Free | Priced:
+    """A free answer, looked for before any choice is made; else the price, unless stored numbers add up to as good."""
+    free = repeats.repeat(parts, plans[0])
+    if free is not None:
+        return free
+    priced = _priced(parts, plans)
+    return repeats.roll_up(parts, plans, priced) or priced
 
 
 def submit(parts: Parts, request: Request) -> Pending:
     """Take a question up to its charge. The caller runs `finish` beside, holds, and at the rung calls `ends.end`.
 
     Privacy: costs what `price` says, charged before any protected row is touched (P6.2); a repeated idempotency key
-    with the same body costs nothing and gives the same answer (P6.3).
+    with the same body costs nothing and gives the same answer (P6.3), and so does the same question, or one that a
+    stored answer adds up to well enough (P6.4): its answer may leave at once.
 
     Raises:
         RequestError, TooLarge: the question cannot be answered; nothing was charged.
         Denied: no grant covers it, or the budget is exhausted; nothing was charged.
         Conflict: the idempotency key was used for another question.
     """
-    earlier = _earlier(parts, request)
+    earlier = repeats.earlier(parts, request)
     if earlier is not None:
         return earlier
-    priced = _priced(parts, request)
+    found = _found(parts, _planned(parts, request))
     try:
+        if isinstance(found, repeats.Free):
+            return repeats.give(parts, request, found)
         with step(parts, "charge"):
-            charged = charge(parts, priced)
+            charged = charge(parts, found)
     except Conflict as error:
         # The same request was charged by another thread since we looked.
-        earlier = _earlier(parts, request) if error.code == "idempotency_in_flight" else None
+        earlier = repeats.earlier(parts, request) if error.code == "idempotency_in_flight" else None
         if earlier is None:
             raise
         return earlier
@@ -88,16 +108,23 @@ def finish(parts: Parts, pending: Pending) -> None:
 
 def explain(parts: Parts, request: Request) -> dict[str, Any]:
     """What `submit` would do and cost, without touching any data and free of charge (P6.5)."""
-    priced = _priced(parts, request)
-    return render.explanation(priced, _purse(parts, priced.plan.permitted.grant))
+    plans = _planned(parts, request)
+    found, purse = _found(parts, plans), _purse(parts, plans[0].permitted.grant)
+    if isinstance(found, repeats.Free):
+        return render.explanation(repeats.explained(parts, found), purse, found.source)
+    return render.explanation(found, purse)
 
 
 def _computed(parts: Parts, charged: Charged, leaves: str) -> Stored:
     """The part of the flow that a resume takes up again; nothing is stored once the rung has passed."""
     if charged.attempt > 1 and (stored := stored_before(parts, charged)) is not None:
         return stored
+    earlier: list[Noisy] = []
+    *before, last = charged.priced.plan.stages
+    for stage in before:
+        earlier.append(_staged(parts, charged, stage, earlier))
     with step(parts, "compute"):
-        exact = compute(charged, parts.bench)
+        exact = compute(charged, parts.bench, last, tuple(earlier))
     with step(parts, "noise"):
         noisy = noise(exact)
     if parts.clock.text() > leaves:
@@ -108,25 +135,23 @@ def _computed(parts: Parts, charged: Charged, leaves: str) -> Stored:
     return stored
 
 
+def _staged(parts: Parts, charged: Charged, stage: Stage, earlier: list[Noisy]) -> Noisy:
+    """What a stage releases for the next ones; what an earlier attempt has stored of it is not drawn again (P6.2)."""
+    known = stage_before(parts, charged, stage) if charged.attempt > 1 else None
+    if known is not None:
+        return known
+    noisy = noise(compute(charged, parts.bench, stage, tuple(earlier)))
+    store_stage(parts, noisy)
+    return noisy
+
+
 # --- before the charge ----------------------------------------------------------------------------------------------
-
-
-def _earlier(parts: Parts, request: Request) -> Pending | None:
-    if request.idempotency_key is None:
-        return None
-    with parts.sessions.reading() as session:
-        used = queries.idempotent(session, request.principal.id, request.idempotency_key)
-        record = queries.get(session, used[1]) if used is not None else None
-    if used is None or record is None:
-        return None
-    if used[0] != request.digest:
-        raise Conflict("idempotency_key_reused", key=request.idempotency_key)
-    after = rfc3339(parse_rfc3339(ends.leaves_of(record)) + timedelta(seconds=SETTLE_SECONDS))
-    return Pending(query_id=record.id, leaves_at=after, clock=parts.clock)
 
 
 def decide(parts: Parts, parsed: Parsed) -> Permitted:
     """Find the grant that allows the question, before the catalogue is looked at.
+
+    Every protected table must be covered by the one grant; public ones need none.
 
     Raises:
         Denied: with the reason; the same whether or not the dataset exists.
@@ -134,45 +159,61 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
     request = parsed.request
     with parts.sessions.reading() as session:
         held = committee.held(session, request.principal.tenant)
-        state = datasets.state_of(session, parsed.dataset)
-    context = query_context(
-        held, asked=request.grant, purpose=request.purpose, dataset=parsed.dataset, now=parts.clock.text(),
-        dataset_state=state,
-    )  # fmt: skip
-    decision = parts.policy.decide(request.principal, "query", "ask", context)
-    if decision.reason == "no_grant":
-        _refuse_public(parts, parsed)
-    decision.require()
-    grant = context["grant"]
-    if not isinstance(grant, GrantTerms):
-        raise Denied("no_grant", dataset=parsed.dataset, nearest=None)
-    return Permitted(parsed=parsed, grant=grant, rule=decision.rule)
+        public = [name for name in parsed.datasets if _is_public(session, name)]
+        states = {name: datasets.state_of(session, name) for name in parsed.datasets}
+    protected = [name for name in parsed.datasets if name not in public]
+    if not protected:
+        raise RequestError("dataset_public", dataset=public[0], position=parsed.tree.body.at)
+    asked, permitted = request.grant, None
+    for name in protected:
+        context = query_context(
+            held, asked=asked, purpose=request.purpose, dataset=name, now=parts.clock.text(),
+            dataset_state=states[name], also=tuple(protected),
+        )  # fmt: skip
+        decision = parts.policy.decide(request.principal, "query", "ask", context)
+        decision.require()
+        grant = context["grant"]
+        if not isinstance(grant, GrantTerms):
+            raise Denied("no_grant", dataset=name, nearest=None)
+        asked, permitted = grant.id, Permitted(parsed=parsed, grant=grant, rule=decision.rule)
+    if permitted is None:
+        raise Denied("no_grant", dataset=protected[0], nearest=None)
+    return permitted
 
 
-def _refuse_public(parts: Parts, parsed: Parsed) -> None:
-    """A public table needs no grant and takes no question; that it is public may be told to anybody."""
-    with parts.sessions.reading() as session:
-        found = datasets.find(session, parsed.dataset)
-    if found is not None and found.spec.public:
-        raise RequestError("dataset_public", dataset=parsed.dataset, position=parsed.tree.table_at)
+def _is_public(session: Session, name: str) -> bool:
+    """That a table is public may be told to anybody."""
+    found = datasets.find(session, name)
+    return found is not None and found.spec.public
 
 
 def _known(parts: Parts, parsed: Parsed) -> Known:
+    tables: dict[str, Table] = {}
+    owners: dict[str, StoredPopulation] = {}
+    records: dict[str, StoredVersion] = {}
+    request = parsed.request
     with parts.sessions.reading() as session:
-        dataset_id, population_id = datasets.lineage(session, parsed.dataset)
-        if population_id is None:
-            raise RequestError("dataset_public", dataset=parsed.dataset, position=parsed.tree.table_at)
-        version = versions.asked(session, dataset_id, parsed.request.version)
-        population = datasets.population_by_id(session, population_id)
-        forget_destroyed(session, parts.versions, parts.bench.opened)
-    spec, opened = parts.versions.open(version, population)
+        for name in parsed.datasets:
+            dataset_id, population_id = datasets.lineage(session, name)
+            asked = request.version if len(parsed.datasets) == 1 else None
+            records[name] = versions.asked(session, dataset_id, asked)
+            if population_id is not None:
+                owners[name] = datasets.population_by_id(session, population_id)
+        forget_destroyed(session, parts.versions, parts.bench.opened, parts.bench.executor)
+    if request.version is not None and len(parsed.datasets) > 1:
+        raise RequestError("version_of_several")
+    if len({p.id for p in owners.values()}) > 1:
+        raise RequestError("populations_differ", datasets=sorted(owners), position=parsed.tree.body.at)
+    for name, record in records.items():
+        spec, opened = parts.versions.open(record, owners.get(name))
+        tables[name] = Table(spec=spec, dataset_id=record.dataset, version=opened)
+    population = next(iter(owners.values()))
     return Known(
-        spec=spec,
-        dataset_id=dataset_id,
-        version=opened,
+        tables=tables,
         population=population.spec,
         population_id=population.id,
         population_key=population.wrapped_key,
+        public=public_rows(parts.versions, records),
     )
 
 
@@ -194,7 +235,8 @@ def charge(parts: Parts, priced: Priced) -> Charged:
     """
     plan, request = priced.plan, priced.plan.permitted.parsed.request
     grant = plan.permitted.grant
-    keys = ledger.keys_of(grant=grant.id, datasets=[plan.dataset_id], population=plan.population_id)
+    lineages = sorted({t.dataset_id for t in plan.tables})
+    keys = ledger.keys_of(grant=grant.id, datasets=lineages, population=plan.population_id)
     form = canonical.priced_form(priced)
     with parts.sessions.begin() as session:
         if duties.is_late(session, parts.clock, "publish", PUBLISHED_SECONDS):
@@ -211,6 +253,8 @@ def charge(parts: Parts, priced: Priced) -> Charged:
             plan=canonical.digest(form),
             version=plan.version.id,
             rung_ms=round(priced.rung * 1000),
+            question=canonical.question(plan),
+            basis=canonical.basis(plan, plan.relation) if rollup.can_lend(plan) else None,
         )
         record = queries.insert_charged(
             session,
@@ -235,8 +279,8 @@ def shown_state(parts: Parts, record: QueryRecord) -> str:
     return record.state if parts.clock.text() >= ends.leaves_of(record) else "charged"
 
 
-def read(parts: Parts, principal: Principal, query_id: str) -> dict[str, Any]:
-    """A settled answer of the principal's own company, from its sealed numbers.
+def read(parts: Parts, principal: Principal, query_id: str, source: Source | None = None) -> dict[str, Any]:
+    """A settled answer of the principal's own company, from its sealed numbers; `source` if it is given free now.
 
     Raises:
         NotFound: `answer_unknown`, also for another company's.
@@ -253,8 +297,4 @@ def read(parts: Parts, principal: Principal, query_id: str) -> dict[str, Any]:
     if record.state != "settled":
         raise DependencyFailed("query_no_answer")
     with step(parts, "answer"):
-        priced = priced_again(parts, record)
-        values = stored_values(parts, priced.plan, record)
-        return render.answer(
-            priced, values, query_id=record.id, event=record.event, receipt=record.priced["receipt"]
-        )
+        return repeats.body(parts, record, source)

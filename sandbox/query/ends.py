@@ -9,7 +9,7 @@ from typing import Final
 from sandbox.clock import parse_rfc3339, rfc3339
 from sandbox.errors import SandboxError
 from sandbox.flow import Charged
-from sandbox.query.paid import charged_of, discard, is_stored, priced_again, settle
+from sandbox.query.paid import charged_of, discard, is_stored, priced_again, settle, stages_left
 from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
 from sandbox.store import queries
 from sandbox.store.queries import QueryRecord
@@ -25,7 +25,9 @@ def pending_of(parts: Parts, charged: Charged) -> Pending:
 
 
 def leaves_of(record: QueryRecord) -> str:
-    """When the present attempt's answer leaves."""
+    """When the present attempt's answer leaves; one made from a stored answer has nothing to wait for."""
+    if record.source is not None:
+        return record.charged_at
     return leaves_at(record.charged_at, record.rung_ms / 1000, record.attempt)
 
 
@@ -106,4 +108,19 @@ def sweep(parts: Parts) -> int:
         for query_id in lost:
             discard(parts, query_id)
             swept += 1
+    return swept + _sweep_stages(parts)
+
+
+def _sweep_stages(parts: Parts) -> int:
+    """Delete stages of queries whose answer is stored, or that ended without one."""
+    left = list(stages_left(parts))
+    swept = 0
+    for start in range(0, len(left), _PAGE):
+        some = left[start : start + _PAGE]
+        with parts.sessions.reading() as session:
+            lost = set(queries.without_answer(session, [query_id for query_id, _ in some]))
+        for query_id, key in some:
+            if query_id in lost or is_stored(parts, query_id):
+                parts.objects.delete(key)
+                swept += 1
     return swept

@@ -1,18 +1,31 @@
-"""Forgetting: dropping what this process still holds in memory of versions that were destroyed meanwhile."""
+"""Forgetting: dropping what this process and its workers elsewhere still hold of destroyed versions."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Protocol
+
 from sqlalchemy.orm import Session
 
-from sandbox.objects.opened import OpenedFiles
-from sandbox.objects.versions import Versions
 from sandbox.store import versions as store
 
 
-def forget_destroyed(session: Session, versions: Versions, opened: OpenedFiles) -> None:
+class Memory(Protocol):
+    """What holds something of versions: opened files, declared facts, an executor's workers."""
+
+    def held(self) -> set[str]:
+        """The versions of which it holds something."""
+        ...
+
+    def forget(self, versions: Collection[str]) -> None:
+        """Hold nothing of these any more."""
+        ...
+
+
+def forget_destroyed(session: Session, *memories: Memory) -> None:
     """Drop opened files, declared facts and wrapped keys of destroyed versions; a file in use goes a moment later."""
-    held = versions.held() | opened.held()
+    held = {version for memory in memories for version in memory.held()}
     gone = store.destroyed_among(session, sorted(held))
     if gone:
-        versions.forget(gone)
-        opened.forget(gone)
+        for memory in memories:
+            memory.forget(gone)

@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from sandbox import crash
 from sandbox.crypto.suite import INTL
 from sandbox.errors import IntegrityFailed, NotFound
-from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
+from sandbox.flow import Charged, Noisy, Parsed, Permitted, Plan, Priced, Principal, Released, Request, Stored
+from sandbox.plans import STAGES, Stage, Table
 from sandbox.query import canonical
 from sandbox.query.parts import Parts
+from sandbox.query.release import stored
 from sandbox.store import committee, datasets, queries, versions
 from sandbox.store.queries import QueryRecord
 
 
 def store(parts: Parts, noisy: Noisy) -> Stored:
-    """Store the noisy numbers sealed. Nobody is told before the rung."""
+    """Store the last stage's noisy numbers sealed, with what earlier ones released. Nobody is told before the rung."""
     charged = noisy.charged
-    key = _key(parts, charged.priced.plan, charged.query_id)
-    sealed = INTL.seal(key, np.ascontiguousarray(noisy.values, dtype="<i8").tobytes(), charged.query_id.encode())
+    sealed = _sealed(parts, noisy, charged.query_id)
     sha256 = INTL.digest(sealed).hex()
     parts.objects.put(_name(charged.query_id), io.BytesIO(sealed), size=len(sealed), sha256=sha256)
     crash.point("stored")
+    for stage in charged.priced.plan.stages[:-1]:
+        parts.objects.delete(_stage_name(charged.query_id, stage))
     return Stored(charged=charged, sha256=sha256)
+
+
+def store_stage(parts: Parts, noisy: Noisy) -> None:
+    """Store what a stage released, sealed, before the next one starts: a resume draws no second noise (P6.2)."""
+    query_id = noisy.charged.query_id
+    sealed = _sealed(parts, noisy, f"{query_id} {noisy.stage}")
+    digest = INTL.digest(sealed).hex()
+    parts.objects.put(_stage_name(query_id, noisy.stage), io.BytesIO(sealed), size=len(sealed), sha256=digest)
+    crash.point("stage.stored")
+
+
+def stage_before(parts: Parts, charged: Charged, stage: Stage) -> Noisy | None:
+    """What an earlier attempt has stored of a stage; None if it had not."""
+    name = _stage_name(charged.query_id, stage)
+    size = parts.objects.size(name)
+    if size is None:
+        return None
+    key = _key(parts, charged.priced.plan, charged.query_id)
+    about = f"{charged.query_id} {stage}".encode()
+    found = stored.unpack(INTL.open(key, parts.objects.read(name, 0, size), about))
+    return Noisy(charged=charged, stage=stage, values=found.values, labels=found.labels, norms=found.norms)
+
+
+def _sealed(parts: Parts, noisy: Noisy, about: str) -> bytes:
+    key = _key(parts, noisy.charged.priced.plan, noisy.charged.query_id)
+    made = Released(values=noisy.values, labels=noisy.labels, norms=noisy.norms)
+    return INTL.seal(key, stored.pack(made), about.encode())
 
 
 def is_stored(parts: Parts, query_id: str) -> bool:
@@ -46,6 +74,14 @@ def stored_before(parts: Parts, charged: Charged) -> Stored | None:
 def discard(parts: Parts, query_id: str) -> None:
     """Delete what was stored for a query that ended without an answer."""
     parts.objects.delete(_name(query_id))
+    for stage in STAGES:
+        parts.objects.delete(_stage_name(query_id, stage))
+
+
+def stages_left(parts: Parts) -> Iterator[tuple[str, str]]:
+    """Stored stages, each with the query that it belongs to and its object key."""
+    for key in parts.objects.list(_STAGES):
+        yield key.removeprefix(_STAGES).partition(".")[0], key
 
 
 def settle(parts: Parts, stored: Stored) -> bool:
@@ -56,7 +92,7 @@ def settle(parts: Parts, stored: Stored) -> bool:
     """
     charged = stored.charged
     with parts.sessions.begin() as session:
-        if versions.is_destroyed(session, charged.priced.plan.version.id):
+        if any(versions.is_destroyed(session, t.version.id) for t in charged.priced.plan.tables):
             queries.fail(session, parts.clock, charged.query_id, charged.attempt, "version_destroyed")
             return False
         queries.settle(
@@ -66,8 +102,8 @@ def settle(parts: Parts, stored: Stored) -> bool:
     return True
 
 
-def stored_values(parts: Parts, plan: Plan, record: QueryRecord) -> Ints:
-    """The noisy numbers of a settled query, shape (measures, groups).
+def stored_values(parts: Parts, plan: Plan, record: QueryRecord) -> Released:
+    """The noisy numbers of a settled query.
 
     Raises:
         IntegrityFailed: the stored bytes are not what was settled.
@@ -76,12 +112,21 @@ def stored_values(parts: Parts, plan: Plan, record: QueryRecord) -> Ints:
     sealed = parts.objects.read(name, 0, parts.objects.size(name) or 0)
     if INTL.digest(sealed).hex() != record.answer_sha256:
         raise IntegrityFailed("object_corrupt", key=name)
-    plain = INTL.open(_key(parts, plan, record.id), sealed, record.id.encode())
-    return np.frombuffer(plain, dtype="<i8").astype(np.int64).reshape(len(plan.measures), plan.groups)
+    packed = INTL.open(_key(parts, plan, record.id), sealed, record.id.encode())
+    if record.priced["form"]["plan_v"] == 1:
+        return stored.unpack_v1(packed, len(plan.measures), plan.groups)
+    return stored.unpack(packed)
 
 
 def _name(query_id: str) -> str:
     return f"v1/answers/{query_id}"
+
+
+_STAGES: Final = "v1/stages/"
+
+
+def _stage_name(query_id: str, stage: Stage) -> str:
+    return f"{_STAGES}{query_id}.{stage}"
 
 
 def _key(parts: Parts, plan: Plan, query_id: str) -> bytes:
@@ -114,6 +159,9 @@ def request_form(request: Request) -> dict[str, Any]:
         "within": None if request.within is None else request.within.hex(),
         "rows": request.rows,
         "version": request.version,
+        "bounding": request.bounding,
+        "groups": request.groups,
+        "per_group": request.per_group,
     }
 
 
@@ -128,6 +176,9 @@ def _request(record: QueryRecord) -> Request:
         within=None if asked["within"] is None else float.fromhex(asked["within"]),
         rows=asked["rows"],
         version=asked.get("version"),
+        bounding=asked.get("bounding"),
+        groups=asked.get("groups"),
+        per_group=asked.get("per_group"),
         idempotency_key=None,
         digest="",
     )
@@ -141,21 +192,25 @@ def priced_again(parts: Parts, record: QueryRecord) -> Priced:
         IntegrityFailed: the plan's version or its objects are not what they were.
     """
     form: Mapping[str, Any] = record.priced["form"]
+    protected, public = canonical.versions_of(form)
     with parts.sessions.reading() as session:
         grant = committee.get_grant(session, record.grant)
-        version = datasets.version_by_id(session, record.version)
         population = datasets.population_by_id(session, record.population)
+        found = {v: datasets.version_by_id(session, v) for v in {*protected, *public}}
         # Of a destroyed version nothing is computed any more; what was answered is told by what was declared of it.
-        lost = versions.remembered(session, version) if version.state == "destroyed" else None
+        lost = {v: versions.remembered(session, r) for v, r in found.items() if r.state == "destroyed"}
     if grant is None:
         raise NotFound("answer_unknown")
-    spec, opened = lost or parts.versions.open(version, population)
-    parsed = Parsed(request=_request(record), dataset=spec.name, tree=None)
+    tables = {}
+    for version_id, version in found.items():
+        owner = None if version_id in public else population
+        spec, opened = lost.get(version_id) or parts.versions.open(version, owner)
+        tables[version_id] = Table(spec=spec, dataset_id=version.dataset, version=opened)
+    parsed = Parsed(request=_request(record), datasets=tuple(t.spec.name for t in tables.values()), tree=None)
     return canonical.priced_from(
         form,
         permitted=Permitted(parsed=parsed, grant=grant.held.terms, rule=""),
-        spec=spec,
-        version=opened,
+        tables=tables,
         population=population.spec,
         population_key=population.wrapped_key,
     )

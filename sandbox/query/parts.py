@@ -16,8 +16,9 @@ from sandbox.flow import Charged, Stored
 from sandbox.objects.versions import Versions
 from sandbox.policy.decisions import Policy
 from sandbox.ports import ObjectStore
-from sandbox.query.kernel.compute import Bench
+from sandbox.query.kernel.task import Bench
 from sandbox.query.planning.rung import FIRST, CostModel
+from sandbox.query.release.free import Source
 from sandbox.store.sessions import Sessions
 
 LEASE_SECONDS: Final = 15.0
@@ -79,6 +80,8 @@ class Pending:
     clock: Clock
     charged: Charged | None = None
     """What `finish` computes; None for a question that was paid for before."""
+    source: Source | None = None
+    """Where a free answer comes from (P6.4)."""
     outcome: Outcome = field(default_factory=Outcome)
 
     def leaves_in(self) -> float:

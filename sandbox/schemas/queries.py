@@ -22,6 +22,10 @@ class QueryAsk(Wire):
     preset: Preset | None = None
     within: Error | None = None
     rows: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    bounding: Literal["ingest", "rows", "groups", "clip"] | None = None
+    """How one unit's influence is bounded, instead of the way that the planner would choose."""
+    groups: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    per_group: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     explain: bool = False
 
@@ -33,14 +37,32 @@ class QueryAsk(Wire):
 
 
 class AnswerColumn(Wire):
-    """A column of an answer. `scale` is the noise's, in the column's own unit; `level` is the intervals' level."""
+    """A column of an answer. `scale` is the noise's, in the column's own unit; `level` is the intervals' level.
+
+    A quantile (and MIN and MAX, which are extreme ones) is a value that was chosen: its interval is in rank,
+    `rank_half_width` rows on either side of the `rank` that was asked for. A histogram's cells are lists over `bins`.
+    """
 
     label: str
-    kind: Literal["key", "count", "sum", "avg", "expression"]
+    kind: Literal[
+        "key", "count", "sum", "avg", "variance", "stddev", "quantile", "min", "max", "histogram", "top", "expression"
+    ]
     type: str | None
     mechanism: str | None
     scale: float | list[float] | None
     level: float | None
+    rank: list[int] | None = None
+    rank_half_width: float | None = None
+    bins: list[Any] | None = None
+
+
+class AnswerSource(BaseModel):
+    """The query whose stored answer a free answer comes from; a roll-up adds up `cells` of its numbers in each."""
+
+    query: str
+    kind: Literal["repeat", "roll-up"]
+    cells: int | None = None
+    text: Both
 
 
 class Answer(BaseModel):
@@ -57,6 +79,7 @@ class Answer(BaseModel):
     high: list[list[Any]]
     flags: list[list[Any]]
     bounds: dict[str, Any]
+    source: AnswerSource | None = None
     price: dict[str, str]
     epsilon: str | None
     left: dict[str, str]
@@ -74,6 +97,7 @@ class Explanation(BaseModel):
     grant: str
     rule: str
     plan: dict[str, Any]
+    source: AnswerSource | None = None
     outputs: list[dict[str, Any]]
     groups: int
     price: dict[str, str]

@@ -70,9 +70,10 @@ AUDITED: Mapping[str, tuple[type[t.Row], tuple[str, ...], tuple[str, ...]]] = {
 }
 """Tables whose every row must agree with the log: key columns, then the columns that the log's digest covers."""
 
-LATER: Mapping[str, Mapping[str, str]] = {
+LATER: Mapping[str, Mapping[str, str | None]] = {
     "datasets": {"state": "active"},
     "versions": {"kind": "add", "state": "open"},
+    "queries": {"question": None, "basis": None, "source": None},
 }
 """Columns that came after the first release, covered where they are not what every older row means by their absence."""
 

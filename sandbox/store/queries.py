@@ -38,11 +38,15 @@ class NewQuery:
     """SHA-256 (hex) of the plan's canonical form."""
     version: str
     rung_ms: int
+    question: str | None = None
+    """SHA-256 (hex) of what was asked, by which a repeat finds it (P6.4)."""
+    basis: str | None = None
+    """SHA-256 (hex) of what its numbers rest on, where they may be added up to a coarser grouping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryRecord:
-    """A paid query."""
+    """A paid query, or a free one that was made from the stored answer of `source`."""
 
     id: str
     tenant: str
@@ -61,6 +65,7 @@ class QueryRecord:
     event: str
     answer_object: str | None
     answer_sha256: str | None
+    source: str | None = None
 
 
 def idempotent(session: Session, principal_id: str, key: str) -> tuple[str, str] | None:
@@ -98,26 +103,26 @@ def insert_charged(
         IntegrityFailed: `cap_missing`, `charge_refused`.
     """
     ledger.lock(session, keys)
-    _still_granted(session, clock, query.grant)
+    require_grant(session, clock, query.grant)
     versions.require_open(session, query.version)
     event_id, at = new_id("evt"), clock.text()
     row = t.QueryRow(
         id=query.id, tenant=actor.tenant, principal=actor.id, grant=query.grant, population=query.population,
         request=dict(query.request), priced=dict(query.priced), version=query.version, state=QUERY.start, attempt=1,
         lease_owner=worker, lease_until=clock.text(plus_seconds=lease_seconds), charged_at=at, rung_ms=query.rung_ms,
-        event=event_id, answer_object=None, answer_sha256=None,
+        event=event_id, answer_object=None, answer_sha256=None, question=query.question, basis=query.basis, source=None,
     )  # fmt: skip
     claimed: list[t.IdempotencyRow] = []
     if idempotency is not None:
         key, digest = idempotency
         claimed.append(t.IdempotencyRow(principal=actor.id, key=key, digest=digest, resource=query.id, at=at))
-        _claim(session, claimed[0])
+        claim(session, claimed[0])
     ledger.charge(
         session, clock, actor=actor, query_id=query.id, step=step, grant=query.grant, keys=keys, cost=cost,
         event_id=event_id, details={"plan": query.plan, "rung_ms": query.rung_ms}, extra_rows=[row],
         extra_records=claimed,
     )  # fmt: skip
-    return _record(row)
+    return record_of(row)
 
 
 def settle(
@@ -197,7 +202,7 @@ def take_over(
         row.attempt += 1
         row.lease_owner, row.lease_until = worker, clock.text(plus_seconds=lease_seconds)
         session.flush()
-        return _record(row)
+        return record_of(row)
     return None
 
 
@@ -221,17 +226,17 @@ def _abandoned(clock: Clock) -> ColumnElement[bool]:
 def get(session: Session, query_id: str) -> QueryRecord | None:
     """One query as it is now."""
     row = session.get(t.QueryRow, query_id, populate_existing=True)
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 def list_own(session: Session, tenant: str, after: str = "", limit: int = 100) -> list[QueryRecord]:
     """A company's queries in order of their ids, after one of them."""
     query = select(t.QueryRow).where(t.QueryRow.tenant == tenant, t.QueryRow.id > after)
-    return [_record(row) for row in session.scalars(query.order_by(t.QueryRow.id).limit(limit))]
+    return [record_of(row) for row in session.scalars(query.order_by(t.QueryRow.id).limit(limit))]
 
 
-def _still_granted(session: Session, clock: Clock, grant_id: str) -> None:
-    """The grant may have ended since the decision; what is charged under it must be charged while it is active."""
+def require_grant(session: Session, clock: Clock, grant_id: str) -> None:
+    """Refuse under a grant that has ended since the decision: `grant_not_active`, `grant_expired` (Denied)."""
     grant = committee.get_grant(session, grant_id)
     if grant is None or grant.state != "active":
         raise Denied("grant_not_active", grant=grant_id, state=grant.state if grant else None)
@@ -239,8 +244,12 @@ def _still_granted(session: Session, clock: Clock, grant_id: str) -> None:
         raise Denied("grant_expired", grant=grant_id, expired_at=grant.terms.expires_at)
 
 
-def _claim(session: Session, row: t.IdempotencyRow) -> None:
-    """Use the key, unless it is used already; waits for whoever is just using it under another grant."""
+def claim(session: Session, row: t.IdempotencyRow) -> None:
+    """Use the key, unless it is used already; waits for whoever is just using it under another grant.
+
+    Raises:
+        Conflict: `idempotency_key_lost`, `idempotency_key_reused`, `idempotency_in_flight`.
+    """
     if insert_new(session, row):
         return
     used = idempotent(session, row.principal, row.key)
@@ -276,13 +285,14 @@ def _end(
         # The auditor's event, not the company's: its time would tell how long computing took (P7.1).
         details={**details, "query": query_id, "attempt": attempt}, tenant=log.SYSTEM.tenant, records=[row],
     )  # fmt: skip
-    return _record(row)
+    return record_of(row)
 
 
-def _record(row: t.QueryRow) -> QueryRecord:
+def record_of(row: t.QueryRow) -> QueryRecord:
+    """A row as a value."""
     return QueryRecord(
         id=row.id, tenant=row.tenant, principal=row.principal, grant=row.grant, population=row.population,
         request=row.request, priced=row.priced, version=row.version, state=row.state, attempt=row.attempt,
         lease_owner=row.lease_owner, lease_until=row.lease_until, charged_at=row.charged_at, rung_ms=row.rung_ms,
-        event=row.event, answer_object=row.answer_object, answer_sha256=row.answer_sha256,
+        event=row.event, answer_object=row.answer_object, answer_sha256=row.answer_sha256, source=row.source,
     )  # fmt: skip

@@ -46,6 +46,7 @@ class Doomed:
     manifest_sha256: str
     bits: int
     tiers: int
+    slots: int = 0
 
 
 def retire(session: Session, clock: Clock, actor: Principal, *, dataset: str, reason: str) -> Removal:
@@ -165,13 +166,15 @@ def doomed(session: Session, dataset: str) -> list[Doomed]:
     """
     bits = session.scalar(select(t.DatasetRow.bits).where(t.DatasetRow.id == dataset)) or 0
     here = t.IngestRow.version == t.VersionRow.id
-    query = select(t.VersionRow, t.IngestRow.spec).join(t.IngestRow, here).where(t.VersionRow.dataset == dataset)
+    query = select(t.VersionRow, t.IngestRow.spec, t.IngestRow.report).join(t.IngestRow, here)
+    query = query.where(t.VersionRow.dataset == dataset).order_by(t.VersionRow.number)
     return [
         Doomed(
             id=row.id, number=row.number, manifest_object=row.manifest_object, manifest_sha256=row.manifest_sha256,
             bits=bits, tiers=len(spec["tiers"]),
+            slots=(report or {}).get("slots", 0),  # not of the spec: an earlier release took slots and built none
         )
-        for row, spec in session.execute(query.order_by(t.VersionRow.number))
+        for row, spec, report in session.execute(query)
     ]  # fmt: skip
 
 

@@ -234,7 +234,11 @@ class GrantRow(Row):
 
 
 class QueryRow(Row):
-    """A paid query: what a resume needs, and where its answer lies."""
+    """A paid query: what a resume needs, and where its answer lies; or a free one, made from another's answer.
+
+    `question` and `basis` are digests of what was asked and of what it rests on (P6.4); `source` is the query whose
+    stored answer a free one is made from.
+    """
 
     __tablename__ = "queries"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -254,6 +258,13 @@ class QueryRow(Row):
     event: Mapped[str] = mapped_column(ID)
     answer_object: Mapped[str | None] = mapped_column(String(200))
     answer_sha256: Mapped[str | None] = mapped_column(String(64))
+    question: Mapped[str | None] = mapped_column(String(64))
+    basis: Mapped[str | None] = mapped_column(String(64))
+    source: Mapped[str | None] = mapped_column(ID)
+    __table_args__ = (
+        Index("ix_queries_question", "grant", "version", "question"),
+        Index("ix_queries_basis", "grant", "version", "basis"),
+    )
 
 
 class IdempotencyRow(Row):

@@ -148,7 +148,7 @@ def _logged(source: Source, details: Mapping[str, Any]) -> bool:
 
 
 def _told_of(session: Session, source: Source) -> Iterator[_Object]:
-    """Every object that the snapshot tells of: manifests, the files that they name, answers."""
+    """Every object that the snapshot tells of: manifests, the files and sidecars that they name, answers."""
     versions = Versions(source.objects, source.root_key)
     for record, population in dump.stored_versions(session):
         yield _Object(key=record.manifest_object, sha256=record.manifest_sha256)
@@ -158,7 +158,7 @@ def _told_of(session: Session, source: Source) -> Iterator[_Object]:
             if error.code == "wrapping_key_differs":
                 raise
             continue  # the manifest is then found missing, or not what it was
-        yield from (_Object(key=f.key, sha256=f.sha256, size=f.sealed_size) for f in version.files)
+        yield from (_Object(key=f.key, sha256=f.sha256, size=f.sealed_size) for f in version.sealed)
     yield from (_Object(key=key, sha256=sha256) for key, sha256 in dump.stored_answers(session))
 
 

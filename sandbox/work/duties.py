@@ -184,7 +184,7 @@ def _forget(house: Workplace) -> Callable[[], bool]:
 
     def forget() -> bool:
         with house.sessions.reading() as session:
-            forget_destroyed(session, parts.versions, parts.bench.opened)
+            forget_destroyed(session, parts.versions, parts.bench.opened, parts.bench.executor)
         return False
 
     return forget

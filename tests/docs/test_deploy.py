@@ -298,8 +298,10 @@ def free_ports(count: int) -> list[int]:
 
 def _listening(pid: int) -> list[str]:
     """The addresses, as the kernel writes them, that a process listens on."""
-    links = (fd.readlink().name for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink())
-    inodes = set(links)
+    inodes = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it may be closed by now
+            inodes.add(fd.readlink().name)
     return [
         line.split()[1] for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
         if line.split()[3] == "0A" and f"socket:[{line.split()[9]}]" in inodes

@@ -198,7 +198,9 @@ def test_a_clock_that_jumps_either_way_keeps_order_and_money(town: City) -> None
     for hours, number in ((2, 1), (-3, 2)):
         with clock_of(town, hours=hours) as elsewhere:
             parts = dataclasses.replace(elsewhere.house.parts(), model=town.house.model)
-            request = dataclasses.replace(request_of(me["id"], me["tenant"]), idempotency_key=f"jump-key-{number}")
+            request = request_of(me["id"], me["tenant"])
+            sql = request.sql.replace("GROUP", f"WHERE hour <> {number} GROUP")  # no repeat of the first, which is free
+            request = dataclasses.replace(request, sql=sql, idempotency_key=f"jump-key-{number}")
             pending = answer.submit(parts, request)
             answer.finish(parts, pending)
             time.sleep(max(0.0, min(2.0, pending.leaves_in())))

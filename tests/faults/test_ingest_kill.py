@@ -35,7 +35,7 @@ def killed(workshop: Workshop, point: str) -> None:
 def submitted(folder: Path) -> tuple[Workshop, str]:
     workshop = make_workshop(folder, lease_seconds=30)
     workshop.source("person,visits,note\n" + "".join(f"p{i % 40},{i % 50},a very private note {i}\n" for i in range(200)))
-    return workshop, workshop.submit(manifest(COLUMNS, limits=LIMITS)).id
+    return workshop, workshop.submit(manifest(COLUMNS, limits=LIMITS) + "slots: [visits, note]\n").id
 
 
 def visible(workshop: Workshop) -> bool:
@@ -46,7 +46,8 @@ def visible(workshop: Workshop) -> bool:
 def agree(workshop: Workshop) -> None:
     """Database, log and objects tell the same."""
     _, version, _ = workshop.opened()
-    assert {f.key for f in version.files} | {f"v1/{version.id}/manifest"} == set(workshop.objects())
+    assert len(version.sidecars) == 2 << version.bits
+    assert {f.key for f in version.sealed} | {f"v1/{version.id}/manifest"} == set(workshop.objects())
     assert len(workshop.rows()) == 160
     kinds = [kind for kind, _ in workshop.logged()]
     assert [kinds.count(k) for k in ("dataset.add", "ingest.commit", "ingest.submit")] == [1, 1, 1]

@@ -26,7 +26,7 @@ def test_sixteen_clients_get_exactly_what_the_cap_is_worth(tmp_path: Path, monke
         grant = town.grant(epsilon="1.5")
 
         def ask(i: int) -> int:
-            return town.ask("SELECT count(*) FROM city.trips", f"race-{i:04d}", epsilon="0.01").status_code
+            return town.ask(f"SELECT count(*) AS n{i} FROM city.trips", f"race-{i:04d}", epsilon="0.01").status_code
 
         with ThreadPoolExecutor(CLIENTS) as pool:
             codes = list(pool.map(ask, range(WORTH + 40)))
@@ -49,6 +49,6 @@ def _caps_agree(town: City, grant: str) -> bool:
     """Grant, dataset and population have all been charged the same."""
     with town.house.sessions.reading() as session:
         record = queries.list_own(session, _tenant(town))[0]
-        keys = ledger.keys_of(grant=grant, datasets=[record.priced["form"]["dataset"]], population=record.population)
+        keys = ledger.keys_of(grant=grant, datasets=[record.priced["form"]["tables"][0]["dataset"]], population=record.population)
         spent = {key: (s.eps_p, s.rho) for key, _, s in ledger.read_caps(session, keys)}
     return len(set(spent.values())) == 1 and Cost() is not None

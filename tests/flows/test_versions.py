@@ -123,7 +123,7 @@ def test_a_version_that_cannot_be_asked_is_named(town: City) -> None:
 
 def test_a_charge_for_a_version_that_was_just_withdrawn_is_not_made(town: City) -> None:
     parts, me = town.house.parts(), town.ok("GET", "/v1/me")
-    priced = answer._priced(parts, request_of(me["id"], me["tenant"]))
+    priced = answer._priced(parts, answer._planned(parts, request_of(me["id"], me["tenant"])))
     update(town, "correct", 40, reason="wrong file")
     with pytest.raises(Exception, match="version_withdrawn"):
         answer.charge(parts, priced)

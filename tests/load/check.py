@@ -27,17 +27,20 @@ def wrong_states(home: Path, told: Path) -> list[str]:
     """Everything in a stopped home that is not as it must be; `told` holds the answers that companies were given."""
     with closing(sqlite3.connect(f"file:{home}/sandbox.db?mode=ro", uri=True)) as database:
         queries = dict(database.execute("SELECT id, state FROM queries"))
+        paid = dict(database.execute("SELECT id, state FROM queries WHERE source IS NULL"))
+        free = [i for i in queries if i not in paid]
         charges = Counter(subject for (subject,) in database.execute(_EVENTS, ("query.charge",)))
         ledger = Counter(request for (request,) in database.execute("SELECT DISTINCT request FROM ledger"))
         bought = dict(database.execute("SELECT key, resource FROM idempotency"))
         found = [
             *_caps(database),
             *(f"query {i} in state {state}" for i, state in queries.items() if state not in ENDS),
-            *_differences("a charge event", queries, charges),
-            *_differences("a ledger row", queries, ledger),
+            *_differences("a charge event", paid, charges),
+            *_differences("a ledger row", paid, ledger),
+            *(f"query {i} was free and is in state {queries[i]}" for i in free if queries[i] != "settled"),
         ]  # fmt: skip
         for state, type_ in ENDS.items():
-            ended = [i for i, s in queries.items() if s == state]
+            ended = [i for i, s in paid.items() if s == state]
             events = Counter(subject for (subject,) in database.execute(_EVENTS, (type_,)))
             found += _differences(f"a {type_} event", ended, events)
         if waiting := database.execute("SELECT count(*) FROM events WHERE idx IS NULL").fetchone()[0]:

@@ -20,9 +20,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     with city(folder) as town:
         town.load(some_rows(8))
         town.grant()
-        body = {"sql": "SELECT count(*) FROM city.trips", "epsilon": "0.1"}
-        keys = ("the-first-key", "the-second-key")
-        answers = [(key, town.ok("POST", "/v1/queries", body, Idempotency_Key=key)) for key in keys]
+        body = {"sql": "SELECT count(*) FROM city.trips"}
+        keys = (("the-first-key", "0.1"), ("the-second-key", "0.2"), ("the-free-key", "0.2"))
+        answers = [(k, town.ok("POST", "/v1/queries", body | {"epsilon": e}, Idempotency_Key=k)) for k, e in keys]
         town.sequence()
         home = town.house.home
     told = folder / "told.jsonl"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,19 +16,35 @@ from sandbox.clock import Clock
 from sandbox.crypto.keys import RootKey
 from sandbox.crypto.suite import INTL
 from sandbox.executors.threads import ThreadsExecutor
-from sandbox.flow import Ints, Plan
+from sandbox.flow import Ints, Labels, Plan
 from sandbox.ingest.columns import Report
 from sandbox.ingest.manifest import parse_manifest, parse_population
 from sandbox.ingest.run import Names, Parts, build
 from sandbox.objects.local import LocalObjects
 from sandbox.objects.opened import OpenedFiles
-from sandbox.query.kernel.compute import Bench, exact_values
+from sandbox.objects.versions import Versions
+from sandbox.plans import Stage, Table
+from sandbox.query.kernel.bucket import part_of
 from sandbox.query.kernel.engines import Engines
+from sandbox.query.kernel.merge import merged
+from sandbox.query.kernel.task import Bench, Task
 from sandbox.query.planning.plan import Known, plan
+from sandbox.query.public import public_rows
 from sandbox.store.datasets import StoredPopulation
 from sandbox.store.sessions import Sessions
 from tests.trips import MANIFEST, POPULATION, Row, csv_of
 from tests.unit.query.plans import permitted, request_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the store would keep of a version."""
+
+    id: str
+    suite: str
+    wrapped_key: bytes
+    manifest_object: str
+    manifest_sha256: str
 
 
 class Pipeline:
@@ -39,25 +57,33 @@ class Pipeline:
         (folder / "objects").mkdir()
         self.population: Population = parse_population(POPULATION, "p.yaml")
         self.spec: DatasetSpec = parse_manifest(manifest, "m.yaml")
-        self.stored = StoredPopulation(
+        self.owner = StoredPopulation(
             id="pop_1", tenant="ten_1", spec=self.population, suite="intl",
             wrapped_key=self.root.wrap(INTL.random(32), "pop_1"), created_at="",
         )  # fmt: skip
         self.objects = LocalObjects(folder / "objects")
+        self.threads = threads
         self.executor = ThreadsExecutor(threads)
         self.engines = Engines(threads)
         self.opened = OpenedFiles(self.objects)
         self.bench = Bench(
             executor=self.executor, engines=self.engines, opened=self.opened, root_key=self.root
         )
+        self.versions = Versions(self.objects, self.root)
+        self.records: dict[str, Record] = {}
         self.count = 0
 
     def ingest(self, rows: Sequence[Row], *, bits: int | None = None) -> tuple[Known, Report]:
         """A version of these rows; `bits` makes more buckets than the declared N_max would."""
+        table, report = self.stored(self.spec, csv_of(rows), bits=bits)
+        return self.known({table.spec.name: table}), report
+
+    def stored(self, spec: DatasetSpec, text: str, *, bits: int | None = None) -> tuple[Table, Report]:
+        """A version of a table, protected or public, from the text of its source."""
         self.count += 1
         path = self.folder / "sources" / "bureau" / f"{self.count}.csv"
-        path.write_text(csv_of(rows), "utf-8")
-        spec = dataclasses.replace(self.spec, source=dataclasses.replace(self.spec.source, path=path.name))
+        path.write_text(text, "utf-8")
+        spec = dataclasses.replace(spec, source=dataclasses.replace(spec.source, path=path.name))
         if bits is not None:
             spec = dataclasses.replace(spec, n_max=(6_000_000 << bits) - 1)
         parts = Parts(
@@ -65,18 +91,42 @@ class Pipeline:
             connectors={"csv": CsvConnector()}, source_dirs=(self.folder / "sources",),
             work_dir=self.folder, worker_id="wrk_1", threads=1,
         )  # fmt: skip
-        names = Names(version=f"ver_{self.count}", dataset="ds_1", number=1)
-        built = build(parts, spec, self.stored, names, lambda _phase, _rows: None)
-        known = Known(
-            spec=spec, dataset_id="ds_1", version=built.version, population=self.population, population_id="pop_1",
-            population_key=self.stored.wrapped_key,
+        names = Names(version=f"ver_{self.count}", dataset=f"ds_{spec.name}", number=1)
+        built = build(parts, spec, None if spec.public else self.owner, names, lambda _phase, _rows: None)
+        self.records[built.version.id] = Record(
+            id=built.version.id, suite=built.version.suite, wrapped_key=built.version.wrapped_key,
+            manifest_object=built.manifest_object, manifest_sha256=built.manifest_sha256,
         )  # fmt: skip
-        return known, built.report
+        return Table(spec=spec, dataset_id=names.dataset, version=built.version), built.report
 
-    def exact(self, known: Known, sql: str, *, rows: int | None = None) -> tuple[Plan, Ints]:
-        """The plan of a query and its exact integers, shape (measures, groups)."""
-        made = plan(permitted(request_of(sql, epsilon=10**12, rows=rows)), known)
-        return made, exact_values(made, self.bench)
+    def known(self, tables: Mapping[str, Table]) -> Known:
+        """What a planner knows of these tables."""
+        return Known(
+            tables=tables, population=self.population, population_id="pop_1", population_key=self.owner.wrapped_key,
+            public=public_rows(self.versions, self.records),  # type: ignore[arg-type]  # as much of a record as it reads
+        )  # fmt: skip
+
+    def plans(self, known: Known, sql: str, *, rows: int | None = None, **more: Any) -> tuple[Plan, ...]:
+        """The plans of a query, one for each bound that fits."""
+        return plan(permitted(request_of(sql, epsilon=10**12, rows=rows, **more)), known)
+
+    def exact(self, known: Known, sql: str, *, rows: int | None = None, **more: Any) -> tuple[Plan, tuple[Ints, ...]]:
+        """The likeliest plan of a query and its exact integers, one array of shape (groups, width) a measure."""
+        made = self.plans(known, sql, rows=rows, **more)[0]
+        return made, self.stage(made)[0]
+
+    def stage(
+        self, made: Plan, stage: Stage = "values", *, labels: Labels | None = None, norms: tuple[int, ...] = (),
+        votes: tuple[int, ...] = (),
+    ) -> tuple[tuple[Ints, ...], Labels | None]:  # fmt: skip
+        """The exact integers of one stage, with these constants of earlier ones."""
+        task = Task(
+            stage=stage, tables=made.tables, public=made.public, population_id=made.population_id,
+            population_key=made.population_key, relation=made.relation, keys=made.keys, measures=made.measures,
+            bound=made.bound, votes=votes, labels=labels, norms=norms,
+        )  # fmt: skip
+        parts = self.executor.map(part_of, task, range(1 << task.bits), self.bench)
+        return merged(task, parts)
 
     def close(self) -> None:
         """Let go of threads, engines and memory."""

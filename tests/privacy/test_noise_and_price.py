@@ -14,16 +14,15 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from sandbox.flow import Bound, Measure
 from sandbox.privacy.accounting import UNIT
 from sandbox.privacy.mechanisms import Mechanism, add_noise, loss, scale
-from sandbox.privacy.sensitivity import sensitivity
+from sandbox.privacy.sensitivity import reach
 from tests.promises import promise
 
 ALPHA = 1e-7
 """Chance that one bound is wrong: an honest release fails an audit less than once in five million."""
 
-ROWS = Measure(kind="rows", expr=None, lower=0, upper=1, center=0, scale=(1, 1), row_bound=1, share=1)
+ROWS = 40
 TRUE = 10_000
 
 
@@ -57,7 +56,7 @@ def laplace_loss(width: float, moved: int, draws: int) -> float:
 
 
 def audit_gaussian(draws: int) -> None:
-    claim = sensitivity(ROWS, Bound(form="ingest", rows=40, tiers=(0,)))
+    claim = round(reach(form="ingest", kind="rows", groups=1, rows=ROWS).l2)
     width = scale("gaussian", sensitivity=claim, loss=UNIT // 2)
     charged = math.sqrt(2 * loss("gaussian", sensitivity=claim, scale=width) / UNIT)
     found = gaussian_loss(width, claim, draws)
@@ -66,7 +65,7 @@ def audit_gaussian(draws: int) -> None:
 
 
 def audit_laplace(draws: int) -> None:
-    claim = sensitivity(ROWS, Bound(form="ingest", rows=40, tiers=(0,)))
+    claim = round(reach(form="ingest", kind="rows", groups=1, rows=ROWS).l2)
     width = scale("laplace", sensitivity=claim, loss=UNIT)
     charged = loss("laplace", sensitivity=claim, scale=width) / UNIT
     found = laplace_loss(width, claim, draws)

@@ -58,7 +58,7 @@ async def ask(
         return JSONResponse(await gate.readers.run(caller.tenant, partial(_explain, gate, question)))
     pending, ended = await _paid(gate, question)
     await asyncio.shield(ended)
-    found = await to_thread.run_sync(partial(answer.read, gate.parts, caller, pending.query_id))
+    found = await to_thread.run_sync(partial(answer.read, gate.parts, caller, pending.query_id, pending.source))
     return _shaped(request, found)
 
 
@@ -152,7 +152,10 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
         "epsilon": None if epsilon is None else str(epsilon),
         "within": None if body.within is None else body.within.hex(),
         "rows": body.rows,
-    } | ({} if body.version is None else {"version": body.version})  # left out: the digests of the first release hold
+    }
+    # What is not given is left out: the digests of earlier releases hold.
+    newer = {name: getattr(body, name) for name in ("version", "bounding", "groups", "per_group")}
+    asked |= {name: value for name, value in newer.items() if value is not None}
     return Question(
         principal=caller,
         sql=body.sql,
@@ -162,6 +165,9 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
         within=body.within,
         rows=body.rows,
         version=body.version,
+        bounding=body.bounding,
+        groups=body.groups,
+        per_group=body.per_group,
         idempotency_key=idempotency_key,
         digest=INTL.digest(json.dumps(asked, sort_keys=True).encode()).hex(),
     )

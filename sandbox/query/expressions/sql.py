@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sandbox.flow import Col, Expr, Lit, Scalar
+from sandbox.plans import Col, Expr, Lit, Scalar
 
 
 def quote(name: str) -> str:
@@ -33,8 +33,10 @@ def render(expr: Expr) -> str:
     if isinstance(expr, Lit):
         return literal(expr.value)
     args = [render(a) for a in expr.args]
+    if expr.name in _FORMS:
+        return _FORMS[expr.name]("", args)
     kind, _, part = expr.name.partition(" ")
-    return _FORMS[kind](part, args) if kind in _FORMS else _FORMS[expr.name]("", args)
+    return _FORMS[kind](part, args)
 
 
 def _infix(symbol: str) -> Callable[[str, list[str]], str]:
@@ -70,8 +72,17 @@ _FORMS: Final[Mapping[str, Callable[[str, list[str]], str]]] = {
     "is": _is,
     "case": _case,
     "coalesce": _function("COALESCE"),
-    "lower": _function("lower"), "upper": _function("upper"), "length": _function("length"),
+    "greatest": _function("greatest"), "least": _function("least"),
+    "lower": _function("lower"), "upper": _function("upper"), "length": _function("length"), "trim": _function("trim"),
+    "concat": lambda _, a: "(" + " || ".join(a) + ")",
+    "starts_with": _function("starts_with"), "substring": _function("substring"),
+    "not distinct": _infix("IS NOT DISTINCT FROM"),
+    "bit": lambda _, a: f"{a[0]}::BIGINT",
+    "as text": lambda _, a: f"{a[0]}::VARCHAR",
     # Wrapped: outside the declared range these would raise, and an error would tell of a row (P3.4).
+    "trunc": lambda part, a: (
+        f"(TRY(date_trunc('{part}', DATE '1970-01-01' + {a[0]}::INTEGER))::DATE - DATE '1970-01-01')::BIGINT"
+    ),
     "date": lambda part, a: f"TRY(date_part('{part}', DATE '1970-01-01' + {a[0]}::INTEGER))::BIGINT",
     "timestamp": lambda part, a: f"TRY(floor(date_part('{part}', make_timestamp({a[0]}))))::BIGINT",
 }  # fmt: skip

@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Final, Literal, TypeAlias
 
 from sandbox.errors import RequestError
-from sandbox.flow import Call, Expr, Lit
+from sandbox.plans import Call, Col, Expr, Lit
 from sandbox.query.language.syntax import Op
 
-Kind: TypeAlias = Literal["number", "text", "boolean", "date", "timestamp", "null"]
+Kind: TypeAlias = Literal["number", "text", "boolean", "date", "timestamp", "interval", "null"]
 
 INT64: Final = 2**63 - 1
 LIMIT: Final = 2**126
@@ -91,3 +91,12 @@ def size(expr: Expr) -> int:
         return known[id(part)]
 
     return count(expr)
+
+
+def columns_of(expr: Expr | None) -> frozenset[str]:
+    """The relation's columns that an expression reads."""
+    if isinstance(expr, Col):
+        return frozenset({expr.name})
+    if isinstance(expr, Call):
+        return frozenset().union(*(columns_of(a) for a in expr.args))
+    return frozenset()

@@ -11,8 +11,8 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-BLOCK: Final = 32
-"""Descriptors an instance may read: more than a bucket has tiers."""
+BLOCK: Final = 128
+"""Descriptors an instance may read: files of all tables that a plan reads of one bucket; planning refuses more."""
 
 
 class Engine:

@@ -2,256 +2,169 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sandbox.catalog import Column, ColumnType, DatasetSpec, Population, Version
+from sandbox.catalog import Population
 from sandbox.errors import RequestError
-from sandbox.flow import Bound, Call, Expr, Key, Lit, Measure, Output, Permitted, Plan
-from sandbox.query.expressions.bind import bind, column_of
+from sandbox.flow import Permitted, Plan
+from sandbox.plans import Bound, Expr, Key, Output, Stage, Table
+from sandbox.query.expressions.scope import Scope
 from sandbox.query.expressions.typed import size
-from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Select
+from sandbox.query.kernel.engines import BLOCK
+from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Query, Select, Star, Union
+from sandbox.query.planning.aggregates import Measures
+from sandbox.query.planning.bounding import bounds_of
 from sandbox.query.planning.facts import declared_facts
+from sandbox.query.planning.keys import keys_of, meant
+from sandbox.query.planning.per_unit import has_aggregate, same
+from sandbox.query.planning.reads import expressions_of
+from sandbox.query.planning.relations import Public, Relations, in_scope
 from sandbox.query.release import post
 
-PLAN_V: Final = 1
-MAX_GROUPS: Final = 100_000
-MAX_DOMAIN: Final = 10_000
+PLAN_V: Final = 2
 MAX_OUTPUTS: Final = 100
 MAX_PARTS: Final = 10_000
 """Names, constants and calls of all expressions of one statement, written out."""
 MAX_CELLS: Final = 500_000
-"""Groups times outputs: what one answer may hold in memory."""
-WHOLE, SUM_PART, COUNT_PART = 4, 3, 1
-"""Shares of the budget: an average's sum and count together weigh as much as any other aggregate (utility.md)."""
+"""Integers that one answer may hold in memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What the catalogue says about the dataset a query names."""
+    """What the catalogue says about the tables that a query names."""
 
-    spec: DatasetSpec
-    dataset_id: str
-    version: Version
+    tables: Mapping[str, Table]
     population: Population
     population_id: str
     population_key: bytes
+    public: Public
 
 
-def plan(permitted: Permitted, known: Known) -> Plan:
-    """Make the plan.
+def plan(permitted: Permitted, known: Known) -> tuple[Plan, ...]:
+    """Make the plan: one for each way to bound that fits, the likeliest first; they differ in bound and stages alone.
 
     Raises:
         RequestError: what the plan cannot express, with its place and the nearest thing that works.
     """
-    select: Select = permitted.parsed.tree
-    builder = _Builder(known.spec, select)
-    where = builder.where()
+    query: Query = permitted.parsed.tree
+    if isinstance(query.body, Union):
+        raise RequestError("union_outermost", position=query.body.at)
+    select = query.body
+    relations = Relations(known.tables, known.public)
+    made = relations.sources(select, in_scope(query, {}))
+    if made.relation is None:
+        raise RequestError("dataset_public", dataset=made.scope.shown, position=select.at)
+    unit = relations.tables[0].spec.unit or "unit"
+    builder = _Builder(select, made.scope, keys_of(select, made.scope), Measures(made.scope, unit))
     builder.outputs_of(select.items)
     having = builder.formula(select.having) if select.having is not None else None
-    order = builder.order()
-    if not builder.measures:
-        raise RequestError("query_without_aggregate", position=select.table_at)
-    cells = builder.groups * len(builder.outputs)
-    if cells > MAX_CELLS:
-        raise RequestError("too_many_cells", cells=cells, limit=MAX_CELLS, position=select.table_at)
-    parts = sum(size(e) for e in (where, *(m.expr for m in builder.measures)) if e is not None)
-    if parts > MAX_PARTS:
-        raise RequestError("expression_too_large", limit=MAX_PARTS, position=select.table_at)
-    bound = _bound(known.spec, permitted.parsed.request.rows, builder.measures)
-    measures = tuple(builder.measures)
-    return Plan(
+    order = tuple((builder.ordered(o.node), o.descending, o.nulls_first) for o in select.order)
+    measures, keys = tuple(builder.measures.found), tuple(k for _, k in builder.keys)
+    if not measures:
+        raise RequestError("query_without_aggregate", position=select.at)
+    request = permitted.parsed.request
+    bounds = bounds_of(made.relation, relations.tables, keys, measures, request)
+    first = Plan(
         permitted=permitted,
         plan_v=PLAN_V,
-        spec=known.spec,
-        dataset_id=known.dataset_id,
-        version=known.version,
+        tables=tuple(relations.tables),
+        public=tuple(relations.public),
         population=known.population,
         population_id=known.population_id,
         population_key=known.population_key,
-        where=where,
-        keys=tuple(builder.keys),
+        relation=made.relation,
+        keys=keys,
         measures=measures,
         outputs=tuple(builder.outputs),
         having=having,
         order=order,
         hidden=builder.hidden,
         limit=select.limit,
-        bound=bound,
-        facts=declared_facts(
-            known.spec, known.population, keys=tuple(builder.keys), measures=measures, where=where, bound=bound
-        ),
+        bound=bounds[0],
+        stages=(),
+        facts=(),
     )
+    _check_size(first, select)
+    return tuple(_bounded(first, bound, made.scope) for bound in bounds)
 
 
-def _bound(spec: DatasetSpec, rows: int | None, measures: list[Measure]) -> Bound:
-    """Bounded at ingest (P4.1): the tiers below k hold each unit's first k rows."""
-    if all(m.kind == "units" for m in measures):
-        return Bound(form="ingest", rows=1, tiers=(0,))
-    k = spec.default_rows if rows is None else rows
-    if k not in spec.tiers:
-        raise RequestError("rows_not_an_edge", rows=k, edges=[str(t) for t in spec.tiers])
-    return Bound(form="ingest", rows=k, tiers=tuple(range(spec.tiers.index(k) + 1)))
+def _bounded(plan: Plan, bound: Bound, scope: Scope) -> Plan:
+    stages: list[Stage] = ["keys"] if plan.private else []
+    stages += ["norms", "values"] if bound.form == "clip" else ["values"]
+    bounded = replace(plan, bound=bound, stages=tuple(stages))
+    return replace(bounded, facts=declared_facts(bounded, scope))
 
 
-def key_domain(column: Column) -> tuple[int | str | None, ...] | None:
-    """Every key of a column if that is declared (P5.3): its domain, or all values between narrow bounds; NULL last."""
-    values: tuple[int | str, ...] | None = column.domain
-    bounded = column.lower is not None and column.upper is not None and column.type is not ColumnType.DECIMAL
-    if values is None and bounded and (column.upper or 0) - (column.lower or 0) < MAX_DOMAIN:
-        values = tuple(range(column.lower or 0, (column.upper or 0) + 1))
-    if values is None:
-        return None
-    return values if column.required else (*values, None)
+def _check_size(plan: Plan, select: Select) -> None:
+    narrow = min(t.version.bits for t in plan.tables)
+    files = sum(len(t.version.tiers) << (t.version.bits - narrow) for t in plan.tables)
+    files += sum(len(t.version.files) for t in plan.public)
+    if files > BLOCK:
+        raise RequestError("too_many_files", found=files, limit=BLOCK, position=select.at)
+    cells = max(plan.groups, 1) * sum(m.width for m in plan.measures)
+    if cells > MAX_CELLS:
+        raise RequestError("too_many_cells", cells=cells, limit=MAX_CELLS, position=select.at)
+    parts = sum(size(e) for e in expressions_of(plan))
+    if parts > MAX_PARTS:
+        raise RequestError("expression_too_large", limit=MAX_PARTS, position=select.at)
 
 
 @dataclass(slots=True)
 class _Builder:
-    """Collects keys, measures and outputs; each measure once, however often it is named."""
+    """Collects outputs over keys and measures."""
 
-    spec: DatasetSpec
     select: Select
-    keys: list[Key] = field(default_factory=list)
-    measures: list[Measure] = field(default_factory=list)
+    scope: Scope
+    keys: tuple[tuple[Node, Key], ...]
+    measures: Measures
     outputs: list[Output] = field(default_factory=list)
     hidden: int = 0
 
-    def __post_init__(self) -> None:
-        for node in self.select.group:
-            self._add_key(self._group_name(node))
-        if self.groups > MAX_GROUPS:
-            at = self.select.group[0].at
-            raise RequestError("too_many_groups", groups=self.groups, limit=MAX_GROUPS, position=at)
-
-    @property
-    def groups(self) -> int:
-        """How many groups the keys declare."""
-        return math.prod(len(key.domain) for key in self.keys)
-
-    # --- keys ---
-
-    def _group_name(self, node: Node) -> Name:
-        if isinstance(node, Literal):
-            item = self._position(node, "GROUP BY")
-            node = item.node
-        if isinstance(node, Name):
-            for item in self.select.items:
-                if item.alias == node.name and isinstance(item.node, Name):
-                    return item.node
-            return node
-        raise RequestError("key_expression", position=node.at)
-
-    def _position(self, node: Literal, clause: str) -> Item:
-        n = node.value
-        if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= len(self.select.items):
-            raise RequestError("position_unknown", clause=clause, items=len(self.select.items), position=node.at)
-        return self.select.items[n - 1]
-
-    def _add_key(self, name: Name) -> None:
-        column = column_of(name, self.spec)
-        domain = key_domain(column)
-        if domain is None:
-            public = [c.name for c in self.spec.columns if key_domain(c) is not None]
-            raise RequestError("key_not_public", column=column.name, known=public, position=name.at)
-        if all(k.column != column.name for k in self.keys):
-            self.keys.append(Key(column=column.name, label=column.name, type=column.type, domain=domain))
-
-    def _key(self, name: str) -> int | None:
-        return next((i for i, k in enumerate(self.keys) if k.column == name), None)
-
-    # --- measures ---
-
-    def _measure(self, wanted: Measure) -> int:
-        for i, m in enumerate(self.measures):
-            if replace(m, share=wanted.share) == wanted:
-                if wanted.share > m.share:
-                    self.measures[i] = wanted
+    def _key(self, node: Node) -> int | None:
+        for i, (known, _) in enumerate(self.keys):
+            if same(known, node):
                 return i
-        self.measures.append(wanted)
-        return len(self.measures) - 1
-
-    def _count(self, expr: Expr | None, share: int) -> int:
-        name = getattr(expr, "name", "")
-        column = self.spec.column(name) if name else None
-        if expr is None or (column is not None and column.required and not isinstance(expr, Call)):
-            return self._measure(_unit_measure("rows", None, share))
-        return self._measure(_unit_measure("present", expr, share))
-
-    def _sum(self, node: Aggregate, *, centred: bool) -> tuple[int, Expr]:
-        if node.arg is None:
-            raise RequestError("aggregate_star", function=node.name.upper(), position=node.at)
-        typed = bind(node.arg, self.spec)
-        if typed.kind != "number":
-            raise RequestError("aggregate_type", function=node.name.upper(), found=typed.kind, position=node.at)
-        center = (typed.lower + typed.upper) // 2 if centred else 0
-        row_bound = max(abs(typed.lower - center), abs(typed.upper - center), 1)
-        if row_bound >= 2**62:
-            raise RequestError("expression_overflows", position=node.at)
-        measure = Measure(
-            kind="sum", expr=typed.expr, lower=typed.lower, upper=typed.upper, center=center,
-            scale=(typed.scale.numerator, typed.scale.denominator), row_bound=row_bound,
-            share=SUM_PART if centred else WHOLE,
-        )  # fmt: skip
-        return self._measure(measure), typed.expr
-
-    def _aggregate(self, node: Aggregate) -> Call:
-        if node.distinct:
-            return self._distinct(node)
-        if node.name == "count":
-            expr = bind(node.arg, self.spec).expr if node.arg is not None else None
-            return Call("measure count", (Lit(self._count(expr, WHOLE)),))
-        if node.name == "sum":
-            index, _ = self._sum(node, centred=False)
-            return Call("measure sum", (Lit(index),))
-        index, expr = self._sum(node, centred=True)
-        return Call("measure avg", (Lit(index), Lit(self._count(expr, COUNT_PART))))
-
-    def _distinct(self, node: Aggregate) -> Call:
-        unit = node.name == "count" and isinstance(node.arg, Name) and node.arg.name == self.spec.unit
-        if not unit:
-            raise RequestError("distinct_not_unit", unit=self.spec.unit, position=node.at)
-        if self.select.where is not None or self.select.group:
-            raise RequestError("distinct_unit_filtered", unit=self.spec.unit, position=node.at)
-        return Call("measure count", (Lit(self._measure(_unit_measure("units", None, WHOLE))),))
-
-    # --- outputs ---
-
-    def where(self) -> Expr | None:
-        if self.select.where is None:
-            return None
-        typed = bind(self.select.where, self.spec)
-        if typed.kind != "boolean":
-            raise RequestError("where_not_boolean", found=typed.kind, position=self.select.where.at)
-        return typed.expr
+        return None
 
     def formula(self, node: Node) -> Expr:
         """An expression over aggregates, for SELECT, HAVING and ORDER BY."""
         if isinstance(node, Aggregate):
-            return self._aggregate(node)
+            return self.measures.formula(node)
         if isinstance(node, Literal):
             return post.constant(node)
         if isinstance(node, Name):
-            code = "key_in_formula" if self._key(node.name) is not None else "column_not_grouped"
-            column_of(node, self.spec)
+            alias = next((i.node for i in self.select.items if i.alias == node.name and node.table is None), None)
+            if alias is not None and not isinstance(alias, Star) and has_aggregate(alias):
+                return self.formula(alias)  # HAVING and ORDER BY may name an output
+        if self._key(node) is not None:
+            raise RequestError("key_in_formula", column=_shown(node), position=node.at)
+        if isinstance(node, Name):
+            found = self.scope.find(node)
+            code = "unit_in_answer" if found.unit else "column_not_grouped"
             raise RequestError(code, column=node.name, position=node.at)
         return post.call(node, tuple(self.formula(a) for a in node.args))
 
     def outputs_of(self, items: tuple[Item, ...]) -> None:
         if len(items) > MAX_OUTPUTS:
-            raise RequestError("too_many_outputs", found=len(items), limit=MAX_OUTPUTS, position=items[0].node.at)
+            at = getattr(items[0].node, "at", self.select.at)
+            raise RequestError("too_many_outputs", found=len(items), limit=MAX_OUTPUTS, position=at)
         for item in items:
             self.outputs.append(self._output(item))
 
     def _output(self, item: Item) -> Output:
         node = item.node
-        if isinstance(node, Name):
-            index = self._key(column_of(node, self.spec).name)
-            if index is None:
-                raise RequestError("column_not_grouped", column=node.name, position=node.at)
-            return Output(label=self._label(item.alias or node.name), kind="key", key=index, formula=None)
+        if isinstance(node, Star):
+            raise RequestError("sql_star", position=node.at)
+        index = self._key(node)
+        if index is not None:
+            label = item.alias or self.keys[index][1].label
+            return Output(label=self._label(label), kind="key", key=index, formula=None)
         formula = self.formula(node)
         kind = post.kind_of(formula)
+        if kind == "expression" and any(a.name in post.WHOLE_ONLY for a in post.atoms_of(formula)):
+            raise RequestError("formula_whole", position=node.at)
         default = node.name if isinstance(node, Aggregate) else "column"
         return Output(label=self._label(item.alias or default), kind=kind, key=None, formula=formula)
 
@@ -263,18 +176,19 @@ class _Builder:
             label = f"{wanted}_{n}"
         return label
 
-    def order(self) -> tuple[tuple[int, bool, bool], ...]:
-        return tuple((self._ordered(o.node), o.descending, o.nulls_first) for o in self.select.order)
-
-    def _ordered(self, node: Node) -> int:
+    def ordered(self, node: Node) -> int:
+        """The number of the output that ORDER BY names; one that is not shown is added."""
         if isinstance(node, Literal):
-            return self.select.items.index(self._position(node, "ORDER BY"))
-        if isinstance(node, Name):
+            value = node.value
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= len(self.select.items):
+                items = len(self.select.items)
+                raise RequestError("position_unknown", clause="ORDER BY", items=items, position=node.at)
+            return value - 1
+        if isinstance(node, Name) and node.table is None:
             for i, item in enumerate(self.select.items):
                 if node.name in {item.alias, getattr(item.node, "name", None) if item.alias is None else None}:
                     return i
-        item = Item(node, None)
-        output = self._output(item)
+        output = self._output(Item(meant(node, self.select)[0], None))
         for i, existing in enumerate(self.outputs):
             if (existing.key, existing.formula) == (output.key, output.formula):
                 return i
@@ -283,10 +197,7 @@ class _Builder:
         return len(self.outputs) - 1
 
 
-def _unit_measure(kind: str, expr: Expr | None, share: int) -> Measure:
-    """A count: each row, or each unit, adds one."""
-    return Measure(
-        kind=kind, expr=expr, lower=0, upper=1, center=0, scale=(1, 1), row_bound=1, share=share  # type: ignore[arg-type]  # one of the literals, by the callers above
-    )
+def _shown(node: Node) -> str:
+    return node.name if isinstance(node, Name) else "expression"
 
 

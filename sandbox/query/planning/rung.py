@@ -11,9 +11,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from sandbox.flow import Call, Expr, Plan
+from sandbox.flow import Plan
+from sandbox.plans import Call, Expr
+from sandbox.query.planning.reads import expressions_of
+from sandbox.query.planning.sizes import all_rows, is_row_by_row
 
 FIRST: Final = 0.25
+PER_UNIT: Final = 12
+"""Bounding a row by its unit (sorted, ranked, added up) costs as much as reading so many columns of it."""
+PRIVATE: Final = 100_000
+"""Groups that private keys are taken for."""
 MARGIN: Final = 3.0
 SAMPLE_ROWS: Final = 400_000
 FIXED: Final = 0.1
@@ -34,10 +41,14 @@ class CostModel:
     def seconds(self, plan: Plan) -> float:
         """The expected duration, as if every declared row were there, cold."""
         columns = len(plan.keys) + len(plan.measures) + 1
-        nodes = _nodes(plan.where) + sum(_nodes(m.expr) for m in plan.measures)
-        rows = plan.spec.n_max / max(1, min(self.threads, 1 << plan.version.bits))
-        numbers = plan.groups * len(plan.measures)
-        return self.fixed + rows * (columns * self.row_column + nodes * self.row_node) + numbers * self.number
+        nodes = sum(_nodes(e) for e in expressions_of(plan))
+        rows = sum(t.spec.n_max for t in plan.tables) / max(1, min(self.threads, 1 << plan.version.bits))
+        numbers = (plan.groups or PRIVATE) * sum(m.width for m in plan.measures)
+        scanned = rows * (columns * self.row_column + nodes * self.row_node)
+        made = all_rows(plan.relation, plan.tables) / max(1, min(self.threads, 1 << plan.version.bits))
+        whole = plan.bound.form == "ingest" and is_row_by_row(plan.relation)
+        per_unit = 0.0 if whole else made * PER_UNIT * self.row_column
+        return self.fixed + len(plan.stages) * (scanned + per_unit) + numbers * self.number
 
     def rung(self, plan: Plan) -> float:
         """0.25 s x 2^j, the first at or above three times the expected duration (P7.1)."""

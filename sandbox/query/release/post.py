@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from sandbox.errors import RequestError
-from sandbox.flow import Call, Expr, Lit
+from sandbox.plans import Call, Expr, Lit, OutputKind
 from sandbox.query.language.syntax import Literal as Constant
 from sandbox.query.language.syntax import Op
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-Kind: TypeAlias = Literal["count", "sum", "avg", "expression"]
+WHOLE_ONLY: Final = frozenset({"measure histogram", "measure top"})
+"""Aggregates that are lists: they stand alone."""
 
 ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "neg", "abs", "round", "coalesce"})
 TESTS: Final = frozenset(
@@ -56,10 +57,10 @@ def _small(value: object) -> bool:
     return isinstance(value, int) and -15 <= value <= 15
 
 
-def kind_of(formula: Expr) -> Kind:
+def kind_of(formula: Expr) -> OutputKind:
     """Whether an output is one aggregate as it is, or an expression over several."""
     if isinstance(formula, Call) and formula.name.startswith("measure "):
-        return cast("Kind", formula.name.removeprefix("measure "))
+        return cast("OutputKind", formula.name.removeprefix("measure "))
     return "expression"
 
 

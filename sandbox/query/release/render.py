@@ -10,12 +10,16 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from sandbox.flow import Cost, Ints, Plan, Priced
+from sandbox.catalog import Column
+from sandbox.flow import Cost, Plan, Priced, Released
 from sandbox.privacy import accounting
 from sandbox.privacy.accounting import Cap
 from sandbox.query import canonical
-from sandbox.query.expressions.bind import columns_of
+from sandbox.query.expressions.typed import columns_of
 from sandbox.query.planning.price import Purse, epsilon_of
+from sandbox.query.planning.sizes import most_rows
+from sandbox.query.release.free import Source
+from sandbox.query.release.reasons import text
 from sandbox.query.release.table import expected, table
 
 PROMISE: Final = {
@@ -41,47 +45,57 @@ def spent_and_left(cost: Cost, receipt: Mapping[str, str]) -> tuple[str, dict[st
     return accounting.decimal(epsilon_of(cost, share)), left
 
 
-def answer(priced: Priced, values: Ints, *, query_id: str, event: str, receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of an answer: a function of noisy values, the plan and the receipt."""
-    plan = priced.plan
-    epsilon, left = spent_and_left(priced.cost, receipt)
+def answer(
+    priced: Priced,
+    released: Released,
+    *,
+    query_id: str,
+    event: str,
+    receipt: Mapping[str, Any],
+    source: Source | None = None,
+) -> dict[str, Any]:
+    """The body of an answer: a function of noisy values, the plan and the receipt; one with a source costs nothing."""
+    plan, cost = priced.plan, priced.cost if source is None else Cost()
+    epsilon, left = spent_and_left(cost, receipt)
     return {
         "id": query_id,
         "grant": plan.permitted.grant.id,
         "dataset": plan.spec.name,
         "version": plan.version.number,
         "purpose": plan.permitted.grant.purpose,
-        **table(priced, values),
+        **table(priced, released),
         "bounds": bounds(plan),
-        "price": _cost(priced.cost),
+        "source": None if source is None else source.told(),
+        "price": _cost(cost),
         "epsilon": epsilon,
         "left": left,
-        "rung": priced.rung,
+        "rung": priced.rung if source is None else 0.0,
         "event": event,
         "facts": facts(plan),
         "promise": PROMISE,
     }
 
 
-def explanation(priced: Priced, purse: Purse) -> dict[str, Any]:
-    """What the question would compute and cost; no data was touched."""
-    plan = priced.plan
+def explanation(priced: Priced, purse: Purse, source: Source | None = None) -> dict[str, Any]:
+    """What the question would compute and cost, or from which stored answer it is free; no data was touched."""
+    plan, cost = priced.plan, priced.cost if source is None else Cost()
     content = canonical.priced_form(priced)
-    affordable = accounting.fits(purse.spent, priced.cost, purse.cap)
+    affordable = accounting.fits(purse.spent, cost, purse.cap)
     return {
         "dataset": plan.spec.name,
         "version": plan.version.number,
         "grant": plan.permitted.grant.id,
         "rule": plan.permitted.rule,
         "plan": {"plan_v": plan.plan_v, **content["content"]},
-        "outputs": expected(priced),
+        "source": None if source is None else source.told(),
+        "outputs": expected(priced, 1 if source is None else source.cells),
         "groups": plan.groups,
-        "price": _cost(priced.cost),
-        "epsilon": accounting.decimal(epsilon_of(priced.cost, purse.cap.first_share())),
+        "price": _cost(cost),
+        "epsilon": accounting.decimal(epsilon_of(cost, purse.cap.first_share())),
         "affordable": affordable,
         "left_before": _left(purse.spent, purse.cap),
-        "left_after": _left(purse.spent + priced.cost, purse.cap) if affordable else None,
-        "rung": priced.rung,
+        "left_after": _left(purse.spent + cost, purse.cap) if affordable else None,
+        "rung": priced.rung if source is None else 0.0,
         "facts": facts(plan),
         "bounds": bounds(plan),
         "text": _why(priced),
@@ -95,19 +109,20 @@ def _left(spent: Cost, cap: Cap) -> dict[str, str]:
 
 
 def _why(priced: Priced) -> dict[str, str]:
+    """Why the plan is as it is, in words: the bound, the stages, the mechanism."""
     plan, first = priced.plan, priced.releases[0]
-    tiers = len(plan.bound.tiers)
-    return {
-        "en": (
-            f"Bounded at ingest: each unit gives its first {plan.bound.rows} rows by keyed order, read from {tiers} "
-            f"tier(s). {first.mechanism.capitalize()} noise, because it errs less at this budget. "
-            "This preview touched no data and cost nothing."
-        ),
-        "zh": (
-            f"入库时限界：每个单位按密钥序取前 {plan.bound.rows} 行，读取 {tiers} 个分层。"
-            f"采用 {first.mechanism} 噪声，因其在该预算下误差更小。本预览未接触数据，不计费。"
-        ),
-    }
+    bound = plan.bound
+    told: dict[str, str | int] = {
+        "rows": bound.rows, "groups": bound.groups, "per_group": bound.per_group, "unit": plan.spec.unit or "unit",
+    }  # fmt: skip
+    parts = [text(f"bound_{bound.why}", **told)]
+    if priced.keys is not None:
+        parts.append(text("stage_keys", keys=priced.keys.times))
+    if bound.form == "clip":
+        parts.append(text("stage_norms"))
+    parts.append(text("mechanism_why", mechanism=first.mechanism))
+    parts.append(text("preview_free"))
+    return {"en": " ".join(p[0] for p in parts), "zh": "".join(p[1] for p in parts)}
 
 
 def _cost(cost: Cost) -> dict[str, str]:
@@ -129,29 +144,45 @@ def facts(plan: Plan) -> list[dict[str, Any]]:
 
 def bounds(plan: Plan) -> dict[str, Any]:
     """The bounds that the intervals speak of, and which of them may bite."""
-    bites = [] if plan.bound.rows >= plan.spec.r_max else [f"rows_per_unit={plan.bound.rows}"]
-    clamps_en, clamps_zh = [], []
-    for name in sorted({c for m in plan.measures if m.kind == "sum" for c in columns_of(m.expr)}):
-        column = plan.spec.column(name)
+    bites = [] if plan.bound.rows >= most_rows(plan.relation, plan.tables) else [f"rows_per_unit={plan.bound.rows}"]
+    if plan.bound.form == "groups":
+        bites = [f"groups_per_unit={plan.bound.groups}", f"rows_per_group={plan.bound.per_group}"]
+    if plan.bound.form == "clip":
+        bites = ["contribution_norm"]
+    clamps, clamps_en, clamps_zh = [], [], []
+    for name in sorted({c for m in plan.measures if m.kind in {"sum", "square"} for c in columns_of(m.expr)}):
+        column = _stored(plan, name)
         if column is None or column.lower is None or column.upper is None:
             continue
         low, high = (_decimal(v * column.grid) for v in (column.lower, column.upper))
-        bites.append(f"{name}={low}..{high}")
+        clamps.append(f"{name}={low}..{high}")
         clamps_en.append(f"{name} is taken within {low} to {high}")
         clamps_zh.append(f"{name} 取值限制在 {low} 至 {high}")
-    unit = plan.spec.unit or "unit"
-    first_en = f"each {unit} gives at most {plan.bound.rows} rows"
-    first_zh = f"每个 {unit} 最多计入 {plan.bound.rows} 行"
-    if plan.bound.rows >= plan.spec.r_max:
-        first_en, first_zh = first_en + " (all that are stored)", first_zh + "（即全部存储行）"
+    first = text(
+        f"bounded_{plan.bound.form}", rows=plan.bound.rows, groups=plan.bound.groups, per_group=plan.bound.per_group,
+        unit=plan.spec.unit or "unit",
+    )  # fmt: skip
+    if not bites:
+        first = text("bounded_all", unit=plan.spec.unit or "unit")
     return {
+        "form": plan.bound.form,
         "rows_per_unit": plan.bound.rows,
-        "may_bite": bites,
+        "groups_per_unit": plan.bound.groups or None,
+        "may_bite": bites + clamps,
         "text": {
-            "en": f"Intervals are of the bounded aggregate: {'; '.join([first_en, *clamps_en])}.",
-            "zh": f"区间针对限界后的聚合：{'；'.join([first_zh, *clamps_zh])}。",
+            "en": f"Intervals are of the bounded aggregate: {'; '.join([first[0], *clamps_en])}.",
+            "zh": f"区间针对限界后的聚合：{'；'.join([first[1], *clamps_zh])}。",
         },
     }
+
+
+def _stored(plan: Plan, name: str) -> Column | None:
+    """The declared column behind a column of the relation, where it is one as it is stored."""
+    number, _, stored = name.rpartition(".")
+    if number and not number.isdigit():
+        return None
+    table = plan.tables[int(number or 0)]
+    return table.spec.column(stored)
 
 
 def _decimal(value: Decimal) -> str:
@@ -161,26 +192,34 @@ def _decimal(value: Decimal) -> str:
 # --- Arrow ----------------------------------------------------------------------------------------------------------
 
 _ARROW: Final = {"integer": pa.int64(), "decimal": pa.float64(), "boolean": pa.bool_()}
+_ENDED: Final = frozenset({"count", "sum", "avg", "variance", "stddev", "histogram", "expression"})
+"""Kinds of columns that have an interval of values."""
 
 
 def as_arrow(body: Mapping[str, Any]) -> bytes:
     """An answer as an Arrow IPC stream: each number's column is followed by its interval's two ends.
 
-    The schema's metadata holds everything else of the body as JSON under `sandbox`.
+    A histogram's are lists. The schema's metadata holds everything else of the body as JSON under `sandbox`.
     """
     arrays: list[pa.Array] = []
     fields: list[pa.Field] = []
     for i, column in enumerate(body["columns"]):
-        kind = _ARROW.get(column["type"], pa.string())
-        names = [column["label"]] if column["kind"] == "key" else [column["label"] + s for s in ("", "_low", "_high")]
+        names = [column["label"] + s for s in (("", "_low", "_high") if column["kind"] in _ENDED else ("",))]
         for name, source in zip(names, ("rows", "low", "high"), strict=False):
-            cells = [row[i] for row in body[source]]
-            exact = kind if column["kind"] != "key" or column["type"] != "integer" else pa.int64()
-            fields.append(pa.field(name, exact))
-            arrays.append(pa.array(cells, type=exact))
+            kind = _kind(column)
+            fields.append(pa.field(name, kind))
+            arrays.append(pa.array([row[i] for row in body[source]], type=kind))
     rest = {k: v for k, v in body.items() if k not in {"rows", "low", "high"}}
     schema = pa.schema(fields, metadata={"sandbox": json.dumps(rest, ensure_ascii=False)})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, schema) as writer:
         writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
     return sink.getvalue()
+
+
+def _kind(column: Mapping[str, Any]) -> pa.DataType:
+    if column["kind"] == "histogram":
+        return pa.list_(pa.int64())
+    if column["kind"] == "top":
+        return pa.list_(pa.string())
+    return _ARROW.get(column["type"], pa.string())

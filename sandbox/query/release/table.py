@@ -1,132 +1,82 @@
-"""The release: noise on exact integers, and the table of an answer made from noisy ones alone."""
+"""The table of an answer, made from noisy integers alone: HAVING, ORDER BY, LIMIT, an interval beside each number."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from sandbox.catalog import ColumnType, DatasetSpec
-from sandbox.flow import Call, Exact, Ints, Key, Lit, Noisy, Output, Plan, Priced, Scalar
-from sandbox.privacy import intervals, mechanisms
-from sandbox.query.expressions.bind import EPOCH
+from sandbox.catalog import ColumnType
+from sandbox.flow import Ints, Labels, Plan, Priced, Released
+from sandbox.plans import Call, Output, Scalar
+from sandbox.privacy import intervals
+from sandbox.query.expressions.logic import EPOCH
 from sandbox.query.release import post
+from sandbox.query.release.free import Summed
 from sandbox.query.release.post import Series
+from sandbox.query.release.values import LEVEL, Values, average, indexes, rank_half_width
 
-LEVEL: Final = 0.95
-Cell: TypeAlias = int | float | str | bool | None
-
-
-def noise(exact: Exact) -> Noisy:
-    """Fresh discrete noise on every measure of every group.
-
-    Privacy: the release of the plan, at the price its charge has paid: each measure's whole row of groups is one
-    draw of its mechanism at the measure's sensitivity (P5.1).
-    """
-    releases = exact.charged.priced.releases
-    noisy = np.stack(
-        [
-            mechanisms.add_noise(r.mechanism, scale=r.scale, values=row)
-            for r, row in zip(releases, exact.values, strict=True)
-        ]
-    )
-    return Noisy(charged=exact.charged, values=noisy)
+Cell: TypeAlias = int | float | str | bool | list[Any] | None
+Cells: TypeAlias = tuple[list[Cell], list[Cell], list[Cell]]
+LISTS: Final = frozenset({"histogram", "top"})
+RANKED: Final = frozenset({"quantile", "min", "max"})
 
 
-def table(priced: Priced, values: Ints) -> dict[str, Any]:
+def table(priced: Priced, released: Released) -> dict[str, Any]:
     """Columns, rows, and the interval beside each number; HAVING, ORDER BY and LIMIT applied."""
-    plan = priced.plan
-    columns: list[tuple[list[Cell], list[Cell], list[Cell]]] = []
-    series: list[Series | None] = []
+    plan, values = priced.plan, Values.of(priced, released)
+    labels = groups_of(plan, released)
+    series = [_series(values, output) for output in plan.outputs]
+    chosen = _chosen(values, labels, series)
+    few = np.zeros(values.groups, dtype=np.bool_)
     for output in plan.outputs:
-        if output.formula is None:
-            series.append(None)
-            continue
-        # An expression over m aggregates holds when all m intervals do: each gets a 1/m part of the 5 %.
-        parts = len(post.atoms_of(output.formula))
-        level = 1 - (1 - LEVEL) / max(parts, 1)
-        series.append(post.evaluate(output.formula, _atoms(priced, values, level), plan.groups))
-    chosen = _chosen(priced, values, series)
-    flags = _flags(priced, values)
-    for output, numbers in zip(plan.outputs, series, strict=True):
-        columns.append(_column(plan, output, numbers, chosen))
-    visible = len(plan.outputs) - plan.hidden
-    shown = columns[:visible]
+        few |= values.few(output)
+    visible = plan.outputs[: len(plan.outputs) - plan.hidden]
+    columns = [_cells(values, labels, o, numbers, chosen) for o, numbers in zip(visible, series, strict=False)]
     return {
-        "columns": [_header(priced, o) for o in plan.outputs[:visible]],
-        "rows": [list(row) for row in zip(*(c[0] for c in shown), strict=True)],
-        "low": [list(row) for row in zip(*(c[1] for c in shown), strict=True)],
-        "high": [list(row) for row in zip(*(c[2] for c in shown), strict=True)],
-        "flags": [["few"] if flags[g] else [] for g in chosen],
+        "columns": [header(priced, o, values) for o in visible],
+        "rows": [list(row) for row in zip(*(c[0] for c in columns), strict=True)],
+        "low": [list(row) for row in zip(*(c[1] for c in columns), strict=True)],
+        "high": [list(row) for row in zip(*(c[2] for c in columns), strict=True)],
+        "flags": [["few"] if few[g] else [] for g in chosen],
     }
 
 
-# --- values ---------------------------------------------------------------------------------------------------------
+def groups_of(plan: Plan, released: Released) -> Labels:
+    """The groups by their keys' values: the declared ones, or those that were released."""
+    if released.labels is not None:
+        return released.labels
+    return tuple(itertools.product(*(k.domain or () for k in plan.keys)))
 
 
-def _atoms(priced: Priced, values: Ints, level: float) -> Callable[[Call], Series]:
-    def atom(call: Call) -> Series:
-        indexes = [int(a.value) for a in call.args if isinstance(a, Lit) and isinstance(a.value, int)]
-        if call.name == "measure avg":
-            return _average(priced, values, indexes[0], indexes[1], level)
-        release, measure = priced.releases[indexes[0]], priced.plan.measures[indexes[0]]
-        unit = float(Fraction(*measure.scale))
-        centre = values[indexes[0]].astype(np.float64)
-        half = intervals.half_width(release.mechanism, release.scale, level)
-        return Series(value=centre * unit, low=(centre - half) * unit, high=(centre + half) * unit)
-
-    return atom
+def _series(values: Values, output: Output) -> Series | None:
+    if output.formula is None or output.kind in LISTS:
+        return None
+    # An expression over m aggregates holds when all m intervals do: each gets a 1/m part of the 5 %.
+    level = 1 - (1 - LEVEL) / max(len(post.atoms_of(output.formula)), 1)
+    return post.evaluate(output.formula, values.atoms(level), values.groups)
 
 
-def _ratio(priced: Priced, values: Ints, total: int, count: int, level: float) -> intervals.Ratio:
-    measure = priced.plan.measures[total]
-    return intervals.ratio_interval(
-        mechanism=priced.releases[total].mechanism,
-        total=values[total],
-        total_scale=priced.releases[total].scale,
-        count=values[count],
-        count_scale=priced.releases[count].scale,
-        center=measure.center,
-        lower=measure.lower,
-        upper=measure.upper,
-        level=level,
-    )
+# --- order ------------------------------------------------------------------------------------------------------------
 
 
-def _average(priced: Priced, values: Ints, total: int, count: int, level: float) -> Series:
-    ratio = _ratio(priced, values, total, count, level)
-    unit = float(Fraction(*priced.plan.measures[total].scale))
-    return Series(value=ratio.estimate * unit, low=ratio.low * unit, high=ratio.high * unit)
-
-
-def _flags(priced: Priced, values: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Groups with an average whose count is under its noise: its estimate is the centre of the declared bounds."""
-    flags = np.zeros(priced.plan.groups, dtype=np.bool_)
-    for output in priced.plan.outputs:
-        for atom in post.atoms_of(output.formula) if output.formula is not None else ():
-            if atom.name == "measure avg":
-                total, count = (int(a.value) for a in atom.args if isinstance(a, Lit) and isinstance(a.value, int))
-                flags |= _ratio(priced, values, total, count, LEVEL).flagged
-    return flags
-
-
-def _chosen(priced: Priced, values: Ints, series: Sequence[Series | None]) -> list[int]:
+def _chosen(values: Values, labels: Labels, series: Sequence[Series | None]) -> list[int]:
     """Group numbers in the answer's order: by label after the noise (P5.3), then ORDER BY, within HAVING and LIMIT."""
-    plan = priced.plan
-    order = list(range(plan.groups))
+    plan = values.priced.plan
+    order = list(range(values.groups))
     if plan.having is not None:
-        test = post.evaluate(plan.having, _atoms(priced, values, LEVEL), plan.groups)
+        test = post.evaluate(plan.having, values.atoms(LEVEL), values.groups)
         order = [g for g in order if test.value[g] == 1.0]
     for index, descending, nulls_first in reversed(plan.order):
         output, numbers = plan.outputs[index], series[index]
         if numbers is not None:
             order.sort(key=_by_number(numbers, descending=descending, nulls_first=nulls_first))
-        else:
-            order = _by_key(plan, output, order, descending=descending, nulls_first=nulls_first)
+        elif output.key is not None:
+            order = _by_key(labels, output.key, order, descending=descending, nulls_first=nulls_first)
     return order if plan.limit is None else order[: plan.limit]
 
 
@@ -141,11 +91,10 @@ def _by_number(series: Series, *, descending: bool, nulls_first: bool) -> Callab
     return key
 
 
-def _by_key(plan: Plan, output: Output, order: list[int], *, descending: bool, nulls_first: bool) -> list[int]:
-    key, place = plan.keys[output.key or 0], _place(plan, output.key or 0)
-    known = [g for g in order if key.domain[place(g)] is not None]
-    nulls = [g for g in order if key.domain[place(g)] is None]
-    known.sort(key=lambda g: _sortable(key.domain[place(g)]), reverse=descending)
+def _by_key(labels: Labels, key: int, order: list[int], *, descending: bool, nulls_first: bool) -> list[int]:
+    known = [g for g in order if labels[g][key] is not None]
+    nulls = [g for g in order if labels[g][key] is None]
+    known.sort(key=lambda g: _sortable(labels[g][key]), reverse=descending)
     return nulls + known if nulls_first else known + nulls
 
 
@@ -153,33 +102,55 @@ def _sortable(value: Scalar) -> Any:
     return value
 
 
-def _place(plan: Plan, index: int) -> Callable[[int], int]:
-    """From a group number to the position of one key's value in its domain."""
-    after = 1
-    for key in plan.keys[index + 1 :]:
-        after *= len(key.domain)
-    size = len(plan.keys[index].domain)
-    return lambda group: group // after % size
+# --- cells ------------------------------------------------------------------------------------------------------------
 
 
-def _column(
-    plan: Plan, output: Output, series: Series | None, chosen: Sequence[int]
-) -> tuple[list[Cell], list[Cell], list[Cell]]:
-    if series is None:
-        key, place = plan.keys[output.key or 0], _place(plan, output.key or 0)
-        cells = [shown(key, key.domain[place(g)], plan.spec) for g in chosen]
+def _cells(values: Values, labels: Labels, output: Output, series: Series | None, chosen: Sequence[int]) -> Cells:
+    plan = values.priced.plan
+    if output.key is not None:
+        key = plan.keys[output.key]
+        cells: list[Cell] = [shown(key.type, key.scale, labels[g][output.key]) for g in chosen]
         return cells, [None] * len(cells), [None] * len(cells)
+    if series is None:
+        return _lists(values, output, chosen)
+    if output.kind in RANKED and isinstance(output.formula, Call):
+        return _ranked(values, output.formula, chosen)
     whole = _is_whole(plan, output)
-    return tuple([_number(x[g], whole=whole) for g in chosen] for x in (series.value, series.low, series.high))  # type: ignore[return-value]  # three lists
+    ends = [[_number(x[g], whole=whole) for g in chosen] for x in (series.value, series.low, series.high)]
+    return ends[0], ends[1], ends[2]
+
+
+def _ranked(values: Values, formula: Call, chosen: Sequence[int]) -> Cells:
+    """A quantile as its column is shown, a date as a date."""
+    index = indexes(formula)[0]
+    measure, places = values.measure(index), values.numbers(index)
+    cells: list[Cell] = [shown(measure.type, measure.scale, measure.marks[int(places[g])]) for g in chosen]
+    return cells, [None] * len(cells), [None] * len(cells)
+
+
+def _lists(values: Values, output: Output, chosen: Sequence[int]) -> Cells:
+    index = indexes(output.formula)[0] if isinstance(output.formula, Call) else 0
+    measure, released = values.measure(index), values.released.values[index]
+    if output.kind == "top":
+        found: list[Cell] = [
+            [shown(measure.type, measure.scale, measure.marks[int(p)]) for p in released[g]] for g in chosen
+        ]
+        return found, [None] * len(found), [None] * len(found)
+    half = intervals.half_width(values.noise(index), values.scales[index], LEVEL)
+    rows: list[list[Cell]] = [[], [], []]
+    for g in chosen:
+        counts = released[g]
+        for target, ends in zip(rows, (counts, counts - half, counts + half), strict=True):
+            target.append([round(float(x)) for x in ends])
+    return rows[0], rows[1], rows[2]
 
 
 def _is_whole(plan: Plan, output: Output) -> bool:
+    if not isinstance(output.formula, Call) or (plan.bound.form == "clip" and output.kind == "sum"):
+        return False
     if output.kind == "count":
         return True
-    if output.kind != "sum" or not isinstance(output.formula, Call):
-        return False
-    first = output.formula.args[0]
-    return isinstance(first, Lit) and plan.measures[int(first.value or 0)].scale[1] == 1
+    return output.kind == "sum" and plan.measures[indexes(output.formula)[0]].scale[1] == 1
 
 
 def _number(value: float, *, whole: bool) -> Cell:
@@ -188,70 +159,100 @@ def _number(value: float, *, whole: bool) -> Cell:
     return round(float(value)) if whole else float(value)
 
 
-def shown(key: Key, value: Scalar, spec: DatasetSpec) -> Cell:
-    """A key's stored value as people read it."""
+def shown(kind: ColumnType, scale: tuple[int, int], value: Scalar) -> Cell:
+    """A stored value as people read it."""
     if value is None or isinstance(value, str):
         return value
-    if key.type is ColumnType.BOOLEAN:
+    if kind is ColumnType.BOOLEAN:
         return bool(value)
-    if key.type is ColumnType.DATE:
+    if kind is ColumnType.DATE:
         return (EPOCH + timedelta(days=int(value))).isoformat()
-    column = spec.column(key.column)
-    grid = column.grid if column is not None else Decimal(1)
-    scaled = int(value) * grid
-    if key.type is ColumnType.TIMESTAMP:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(scaled))
+    scaled = int(value) * Fraction(*scale)
+    if kind is ColumnType.TIMESTAMP:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=round(scaled * 10**6))
         return moment.isoformat().replace("+00:00", "Z")
-    return int(scaled) if scaled == int(scaled) else float(scaled)
+    return int(scaled) if scaled.denominator == 1 else float(scaled)
 
 
-def _header(priced: Priced, output: Output) -> dict[str, Any]:
-    header: dict[str, Any] = {"label": output.label, "kind": output.kind}
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+def header(priced: Priced, output: Output, values: Values | None = None) -> dict[str, Any]:
+    """What a column is: its label, its type, and the noise on it; `values` tells it where a stage had to fix it."""
+    plan = priced.plan
+    made: dict[str, Any] = {"label": output.label, "kind": output.kind}
     if output.key is not None:
-        kind = priced.plan.keys[output.key].type.value
-        return header | {"type": kind, "mechanism": None, "scale": None, "level": None}
-    whole = _is_whole(priced.plan, output)
-    used = [int(a.value or 0) for atom in _sorted_atoms(output) for a in atom.args if isinstance(a, Lit)]
-    first = priced.releases[used[0]] if used else None
-    unit = float(Fraction(*priced.plan.measures[used[0]].scale)) if used else 1.0
-    return header | {
-        "type": "integer" if whole else "decimal",
-        "mechanism": first.mechanism if first else None,
-        "scale": first.scale * unit if first else None,
-        "level": LEVEL,
-    }
+        return made | {"type": plan.keys[output.key].type.value, "mechanism": None, "scale": None, "level": None}
+    atoms = sorted(post.atoms_of(output.formula), key=_spelled) if output.formula is not None else []
+    index = indexes(atoms[0])[0] if atoms else None
+    made |= {"type": _type(plan, output, index), "mechanism": None, "scale": None, "level": LEVEL}
+    if index is None:
+        return made
+    release, measure = priced.releases[index], plan.measures[index]
+    made["mechanism"] = release.mechanism
+    if output.kind in RANKED | {"top"}:
+        made |= {"scale": release.scale, "level": LEVEL if output.kind in RANKED else None}
+        if output.kind in RANKED:
+            made |= {"rank": list(measure.rank), "rank_half_width": rank_half_width(priced, index)}
+        return made
+    if values is not None:
+        made["scale"] = values.scales[index] * values.unit(index)
+    elif release.scale:
+        made["scale"] = release.scale * float(Fraction(*measure.scale) if measure.kind == "sum" else 1)
+    if output.kind == "histogram":
+        made["bins"] = [shown(measure.type, measure.scale, m) for m in measure.marks]
+    return made
 
 
-def _sorted_atoms(output: Output) -> list[Call]:
-    atoms: frozenset[Call] = post.atoms_of(output.formula) if output.formula is not None else frozenset()
-    return sorted(atoms, key=lambda a: (a.name, [str(x) for x in a.args]))
+def _type(plan: Plan, output: Output, index: int | None) -> str:
+    if output.kind in LISTS:
+        return "list"
+    if output.kind in RANKED and index is not None:
+        return plan.measures[index].type.value
+    return "integer" if _is_whole(plan, output) else "decimal"
 
 
-def expected(priced: Priced) -> list[dict[str, Any]]:
-    """For a preview: each output with its mechanism and the half-width its interval will have, where known before."""
-    rows = []
-    for output in priced.plan.outputs[: len(priced.plan.outputs) - priced.plan.hidden]:
-        header = _header(priced, output)
+def _spelled(atom: Call) -> tuple[str, list[str]]:
+    return atom.name, [str(x) for x in atom.args]
+
+
+# --- before anything is computed --------------------------------------------------------------------------------------
+
+
+def expected(priced: Priced, cells: int = 1) -> list[dict[str, Any]]:
+    """For a preview: each output with its mechanism and the half-width its interval will have, where known before.
+
+    `cells`: of how many stored numbers each would be the sum.
+    """
+    plan, rows = priced.plan, []
+    for output in plan.outputs[: len(plan.outputs) - plan.hidden]:
         width = None
-        if output.kind in {"count", "sum"} and isinstance(output.formula, Call):
-            first = output.formula.args[0]
-            index = int(first.value or 0) if isinstance(first, Lit) else 0
-            release, measure = priced.releases[index], priced.plan.measures[index]
-            unit = float(Fraction(*measure.scale))
-            width = intervals.half_width(release.mechanism, release.scale, LEVEL) * unit
-        rows.append({**header, "expected_interval": width, "expected_by_rows": _by_rows(priced, output)})
+        if output.kind in {"count", "sum", "histogram"} and isinstance(output.formula, Call):
+            index = indexes(output.formula)[0]
+            release, measure = priced.releases[index], plan.measures[index]
+            if release.mechanism in {"laplace", "gaussian"} and release.scale:
+                unit = float(Fraction(*measure.scale)) if measure.kind == "sum" else 1.0
+                width = Values.of(priced, _alike(priced, (), cells)).half(index, LEVEL) * unit
+        made = header(priced, output)
+        rows.append({**made, "expected_interval": width, "expected_by_rows": _by_rows(priced, output, cells)})
     return rows
 
 
-def _by_rows(priced: Priced, output: Output) -> dict[str, float] | None:
+def _alike(priced: Priced, values: tuple[Ints, ...], cells: int) -> Summed:
+    return Summed(values=values, cells=cells, scales=tuple(r.scale for r in priced.releases))
+
+
+def _by_rows(priced: Priced, output: Output, cells: int) -> dict[str, float] | None:
     """For an average, whose interval depends on how many rows its group has: its half-width at some."""
-    if output.kind != "avg" or not isinstance(output.formula, Call):
+    if output.kind != "avg" or not isinstance(output.formula, Call) or priced.plan.bound.form == "clip":
         return None
-    total, count = (int(a.value) for a in output.formula.args if isinstance(a, Lit) and isinstance(a.value, int))
+    total, count = indexes(output.formula)
     widths = {}
     for rows in (100, 1_000, 10_000, 100_000):
-        values = np.zeros((len(priced.plan.measures), 1), np.int64)
-        values[count, 0] = rows
-        ratio = _average(priced, values, total, count, LEVEL)
-        widths[str(rows)] = float(ratio.high[0] - ratio.low[0]) / 2
+        zeros = tuple(np.zeros((1, m.out_width), np.int64) for m in priced.plan.measures)
+        released = _alike(priced, zeros, cells)
+        released.values[count][0, 0] = rows
+        ratio = average(Values.of(priced, released), [total, count], LEVEL)
+        unit = float(Fraction(*priced.plan.measures[total].scale))
+        widths[str(rows)] = float(ratio.high[0] - ratio.low[0]) / 2 * unit
     return widths

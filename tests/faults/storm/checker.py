@@ -68,7 +68,8 @@ class Checker:
         for query_id, (_, _, caps) in charged.items():
             if ledger.get(query_id) != caps:
                 yield f"{query_id}: its ledger rows are not its event's caps"
-        queries = {row.id: row.event for row in session.execute(select(t.QueryRow.id, t.QueryRow.event))}
+        paid = select(t.QueryRow.id, t.QueryRow.event).where(t.QueryRow.source.is_(None))
+        queries = {row.id: row.event for row in session.execute(paid)}
         if queries != {query_id: event[0] for query_id, event in charged.items()}:
             yield "queries and charges differ"
 
@@ -98,7 +99,8 @@ class Checker:
 
     def _answers(self, session: Session, stored: set[str]) -> Iterator[str]:
         """No answer without a charge, and none that is said to be there and is not."""
-        states = {f"v1/answers/{row.id}": row for row in session.scalars(select(t.QueryRow))}
+        paid = select(t.QueryRow).where(t.QueryRow.source.is_(None))
+        states = {f"v1/answers/{row.id}": row for row in session.scalars(paid)}
         for key in stored - set(states):
             yield f"{key} lies there without a charge"
         for key, row in states.items():

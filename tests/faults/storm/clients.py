@@ -118,7 +118,8 @@ class Clients:
             self._call(client, "POST", "/v1/queries", {"sql": SQL[0], "epsilon": "2.9"}, Idempotency_Key=f"deny-{chance.randrange(1 << 40):010x}")
 
     def _ask(self, client: httpx2.Client, key: str, chance: random.Random) -> None:
-        body = {"sql": chance.choice(SQL), "epsilon": "0.000001"}
+        # Another budget each time, or the second of two would be a free repeat.
+        body = {"sql": chance.choice(SQL), "epsilon": f"0.000001{chance.randrange(10**6):06d}"}
         with self._journal.lock:
             self._journal.asked[key] = body
         self._repeat(client, key)

@@ -10,19 +10,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.privacy.museum.exhibit import Exhibit
+from tests.privacy.museum.exhibits import MORE
+
 ROOT = Path(__file__).parent.parent.parent.parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exhibit:
-    """One broken variant: `old` becomes `new` in `file`; `caught_by` must fail and say what figure the attack got."""
-
-    name: str
-    story: str
-    file: str
-    old: str
-    new: str
-    caught_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,39 +47,79 @@ def show(exhibit: Exhibit, folder: Path) -> Shown:
 
 EXACT = "tests/privacy/test_exact_sensitivity.py"
 
+CLAIMS = f"{EXACT}::test_one_unit_moves_no_stage_by_more_than_its_claim"
+
 EXHIBITS = (
     Exhibit(
         name="no bounding",
         story="The kernel reads all tiers whatever bound was priced.",
-        file="sandbox/query/planning/plan.py",
-        old="tiers=tuple(range(spec.tiers.index(k) + 1)))",
-        new="tiers=tuple(range(len(spec.tiers))))",
-        caught_by=f"{EXACT}::test_one_unit_moves_no_measure_by_more_than_its_claim",
+        file="sandbox/query/kernel/files.py",
+        old='    rows = task.bound.rows if task.bound.form == "ingest" else scan.rows\n',
+        new="    rows = scan.rows\n",
+        caught_by=f"{CLAIMS}[0]",
     ),
     Exhibit(
         name="wrong sensitivity",
         story="A unit is priced as if it gave one row.",
         file="sandbox/privacy/sensitivity.py",
-        old="    return max(bound.rows * _row_bound(measure), 1)",
-        new="    return max(_row_bound(measure), 1)",
-        caught_by=f"{EXACT}::test_one_unit_moves_no_measure_by_more_than_its_claim",
+        old="        return Reach(l1=float_up(rows * row_bound), l2=float_up(rows * row_bound))\n",
+        new="        return Reach(l1=float_up(row_bound), l2=float_up(row_bound))\n",
+        caught_by=f"{CLAIMS}[0]",
+    ),
+    Exhibit(
+        name="join fan-out",
+        story="Rows that a join made are all counted, however many they are of one unit.",
+        file="sandbox/query/kernel/rows.py",
+        old="        keep = first_rows(unit, order, task.bound.rows)\n",
+        new="        keep = np.ones(len(unit), np.bool_)\n",
+        caught_by=f"{CLAIMS}[31]",
+    ),
+    Exhibit(
+        name="long vectors",
+        story="Each component of a unit's vector is cut to the norm that noise was bought for, not the vector.",
+        file="sandbox/query/kernel/clip.py",
+        old="    short = ((np.abs(long) * norm).view(np.uint64) // root).view(np.int64)\n",
+        new="    short = np.minimum(np.abs(long), norm)\n",
+        caught_by=f"{CLAIMS}[5]",
+    ),
+    Exhibit(
+        name="unweighted votes",
+        story="A unit with many private keys votes for each as loudly as one with a single key.",
+        file="sandbox/privacy/keys.py",
+        old='    return math.isqrt(VOTE * VOTE // keys) if mechanism == "gaussian" else VOTE // keys\n',
+        new="    return VOTE\n",
+        caught_by=f"{CLAIMS}[19]",
+    ),
+    Exhibit(
+        name="one selection paid, many made",
+        story="A quantile is chosen in every group and paid for once, whatever number of groups a unit is in.",
+        file="sandbox/query/planning/price.py",
+        old="    return max(1, min(kept, _groups(plan)))\n",
+        new="    return 1\n",
+        caught_by=f"{CLAIMS}[17]",
+    ),
+    Exhibit(
+        name="key existence",
+        story="A private key is shown although too few units have it.",
+        file="sandbox/query/release/noise.py",
+        old="zip(exact.labels, shown, strict=True) if kept)\n",
+        new="zip(exact.labels, shown, strict=True) if kept or label)\n",
+        caught_by="tests/privacy/test_release.py::test_private_keys_are_shown_where_enough_units_vote_and_no_other_leaves",
     ),
     Exhibit(
         name="float sum",
         story="Sums are taken in floating point, whose rounding depends on the other rows.",
-        file="sandbox/query/kernel/compute.py",
-        old='    total = f"COALESCE(sum({expr}), 0)::HUGEINT"',
-        new='    total = f"COALESCE(sum(({expr})::DOUBLE), 0)::HUGEINT"',
+        file="sandbox/query/kernel/statement.py",
+        old='            total = f"COALESCE(sum({expr}), 0)::HUGEINT"\n',
+        new='            total = f"COALESCE(sum(({expr})::DOUBLE), 0)::HUGEINT"\n',
         caught_by=f"{EXACT}::test_sums_are_exact_integers_at_any_size",
     ),
     Exhibit(
         name="noise reused",
-        story="One draw is added to every measure.",
-        file="sandbox/query/release/table.py",
-        old="            mechanisms.add_noise(r.mechanism, scale=r.scale, values=row)\n",
-        new=(
-            "            row + mechanisms.add_noise(releases[0].mechanism, scale=r.scale, values=np.zeros(1, np.int64))\n"
-        ),
+        story="One draw is added to every group of a measure.",
+        file="sandbox/query/release/noise.py",
+        old="            return mechanisms.add_noise(noisy, scale=scale, values=values)\n",
+        new="            return values + mechanisms.add_noise(noisy, scale=scale, values=np.zeros(1, np.int64))\n",
         caught_by="tests/privacy/test_release.py::test_noise_is_drawn_afresh_for_every_number",
     ),
     Exhibit(
@@ -107,4 +138,5 @@ EXHIBITS = (
         new='            block[""] = np.arange(some.start, some.stop)\n',
         caught_by=f"{EXACT}::test_the_rows_of_other_units_do_not_move",
     ),
+    *MORE,
 )

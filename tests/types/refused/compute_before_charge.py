@@ -1,5 +1,6 @@
 from sandbox.flow import Exact, Priced
-from sandbox.query.kernel.compute import Bench, compute
+from sandbox.query.kernel.compute import compute
+from sandbox.query.kernel.task import Bench
 
 
 def swapped(priced: Priced, bench: Bench) -> Exact:

@@ -1,5 +1,5 @@
 from sandbox.flow import Ints, Noisy
-from sandbox.query.release.table import noise
+from sandbox.query.release.noise import noise
 
 
 def unguarded(values: Ints) -> Noisy:

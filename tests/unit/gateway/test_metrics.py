@@ -49,11 +49,11 @@ def a_day(folder: Path, rows: list[Row]) -> Told:
     (home / "settings.toml").write_text(f'traces = "traces.jsonl"\n{lines}')
     with open_house(home) as built, TestClient(create_app(replace(built, model=PATIENT))) as client:
         again = City(house=built, client=client, keys=keys)
-        answers = [again.ask(SECRET, f"question-{n}", epsilon="0.2").json() for n in range(2)]
-        again.ask(SECRET, "question-0", epsilon="0.2")
+        answers = [again.ask(SECRET, f"question-{n}", epsilon=f"0.2{n}").json() for n in range(2)]
+        again.ask(SECRET, "question-0", epsilon="0.20")
         again.ask("SELECT nothing FROM city.trips", "question-3", epsilon="0.2")
         again.ask(SECRET, "question-4", epsilon="99")
-        again.call("POST", "/v1/queries", {"sql": SECRET, "epsilon": "0.2", "explain": True})
+        again.call("POST", "/v1/queries", {"sql": SECRET, "epsilon": "0.3", "explain": True})
         again.call("GET", f"/v1/answers/{answers[0]['id']}")
         again.call("GET", "/v1/answers/qry_none")
         client.get("/v1/me", headers={"Authorization": "Bearer sbx_bad"})

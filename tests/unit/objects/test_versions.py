@@ -21,7 +21,7 @@ from tests.workshop import FIELDS, Workshop, make_workshop, manifest
 def workshop(tmp_path: Path) -> Workshop:
     made = make_workshop(tmp_path / "w")
     made.source("person,visits\na,1\nb,2\n")
-    assert made.run(manifest("visits: {type: integer, bounds: [0, 50], %}")).state == "committed"
+    assert made.run(manifest("visits: {type: integer, bounds: [0, 50], %}") + "slots: [visits]\n").state == "committed"
     return made
 
 
@@ -80,7 +80,13 @@ def test_a_manifest_without_one_of_its_files_is_refused(workshop: Workshop) -> N
     opened = versions(workshop)
     spec, version = opened.open(record, population)
     key = opened.key(record, population)
-    for broken in (replace(version, files=version.files[1:]), replace(version, files=(*version.files, version.files[0]))):
+    for broken in (
+        replace(version, files=version.files[1:]),
+        replace(version, files=(*version.files, version.files[0])),
+        replace(version, sidecars=()),
+        replace(version, slots=()),
+        replace(version, sidecars=version.sidecars * 2),
+    ):
         sealed = seal_manifest(broken, spec, key)
         (workshop.folder / "objects" / "v1" / "again").write_bytes(sealed)
         from sandbox.crypto.suite import INTL

@@ -16,6 +16,7 @@ from sandbox.errors import IntegrityFailed, RequestError
 from sandbox.privacy import mechanisms
 from sandbox.privacy.accounting import DELTA_UNIT, UNIT
 from sandbox.privacy.mechanisms import CHUNK, Mechanism, add_noise, epsilon_of_rho, loss, rho_of_epsilon, scale
+from sandbox.privacy.sensitivity import root_up
 from tests.promises import promise
 from tests.unit.privacy import formulas
 
@@ -135,6 +136,21 @@ def test_a_sensitivity_of_zero_is_refused() -> None:
 def test_too_small_a_budget_is_a_clear_error(mechanism: Mechanism, paid: int) -> None:
     with pytest.raises(RequestError, match="budget_too_small"):
         scale(mechanism, sensitivity=2**55, loss=paid)
+
+
+@promise("P5.1", "P5.2")
+@settings(deadline=None)
+@given(square=st.integers(1, 2**80), paid=st.integers(10**9, 100 * UNIT))
+def test_a_root_as_sensitivity_is_priced_for_what_it_stands_for(square: int, paid: int) -> None:
+    """L2 sensitivities are roots: the price covers the exact root, and the scale found for it costs what is paid."""
+    try:
+        found = scale("gaussian", sensitivity=root_up(square), loss=paid)
+    except RequestError:
+        assert math.sqrt(square * UNIT / 2 / paid) > mechanisms.WIDEST * (1 - 1e-9)
+        return
+    exact = Fraction(square) / Fraction(found) ** 2 / 2 * UNIT
+    assert exact <= loss("gaussian", sensitivity=root_up(square), scale=found) <= paid
+    assert exact >= paid * (1 - Fraction(1, 10**9)) - 1
 
 
 # --- noise ------------------------------------------------------------------------------------------------------------

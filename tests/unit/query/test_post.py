@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.flow import Call, Expr, Lit
+from sandbox.plans import Call, Expr, Lit
 from sandbox.query.release import post
 from sandbox.query.release.post import Series
 

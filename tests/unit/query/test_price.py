@@ -13,7 +13,7 @@ from sandbox.privacy.accounting import UNIT, open_cap
 from sandbox.query.planning.price import Purse, epsilon_of, price
 from sandbox.query.planning.rung import CostModel
 from tests.promises import promise
-from tests.unit.query.plans import plan_of
+from tests.unit.query.plans import plan_of, plans_of
 from tests.unit.query.specs import SPEC
 
 CAP = open_cap(epsilon=3 * UNIT, delta=10**11, conversion=5 * 10**10, epsilon_of_rho=mechanisms.epsilon_of_rho)
@@ -26,10 +26,10 @@ MANY = "SELECT " + ", ".join(f"sum(delay + {i}) AS s{i}" for i in range(60)) + "
 
 @promise("P6.6")
 def test_a_first_question_is_pure_and_many_measures_are_gaussian() -> None:
-    one = price(plan_of(ONE), PURSE, MODEL)
+    one = price(plans_of(ONE), PURSE, MODEL)
     assert one.releases[0].mechanism == "laplace"
     assert one.releases[0].scale == pytest.approx(3.0), "k = 3 rows at epsilon 1"
-    many = price(plan_of(MANY), PURSE, MODEL)
+    many = price(plans_of(MANY), PURSE, MODEL)
     assert {r.mechanism for r in many.releases} == {"gaussian"}
 
 
@@ -37,7 +37,7 @@ def test_a_first_question_is_pure_and_many_measures_are_gaussian() -> None:
 @pytest.mark.parametrize("epsilon", [10**9, UNIT // 3, UNIT, 3 * UNIT])
 @pytest.mark.parametrize("sql", [ONE, MANY, "SELECT line, avg(delay), count(*) FROM city.trips GROUP BY line"])
 def test_the_price_is_at_most_what_was_offered(sql: str, epsilon: int) -> None:
-    priced = price(plan_of(sql, epsilon=epsilon), PURSE, MODEL)
+    priced = price(plans_of(sql, epsilon=epsilon), PURSE, MODEL)
     assert 0.99 * epsilon <= epsilon_of(priced.cost, CAP.first_share()) <= epsilon
     assert priced.cost.eps_p + priced.cost.rho == sum(r.loss for r in priced.releases)
 
@@ -45,7 +45,7 @@ def test_the_price_is_at_most_what_was_offered(sql: str, epsilon: int) -> None:
 @promise("P6.6")
 @pytest.mark.parametrize("within", [5, 200, 1e6])
 def test_within_is_inverted_exactly(within: float) -> None:
-    priced = price(plan_of("SELECT count(*), sum(fare) FROM city.trips", within=within), PURSE, MODEL)
+    priced = price(plans_of("SELECT count(*), sum(fare) FROM city.trips", within=within), PURSE, MODEL)
     widths = [intervals.half_width(r.mechanism, r.scale) for r in priced.releases]
     assert widths[0] <= within
     assert widths[0] >= within * 0.97 - 1
@@ -53,7 +53,7 @@ def test_within_is_inverted_exactly(within: float) -> None:
 
 
 def test_averages_follow_the_counts_noise() -> None:
-    priced = price(plan_of("SELECT avg(delay), count(*) FROM city.trips", within=50), PURSE, MODEL)
+    priced = price(plans_of("SELECT avg(delay), count(*) FROM city.trips", within=50), PURSE, MODEL)
     assert [m.kind for m in priced.plan.measures] == ["sum", "present", "rows"]
     total, present, rows = (r.loss for r in priced.releases)
     assert total == pytest.approx(rows * 3 / 4, rel=1e-3)
@@ -63,10 +63,10 @@ def test_averages_follow_the_counts_noise() -> None:
 def test_what_the_grant_can_pay_comes_first() -> None:
     """With the pure part spent, a Gaussian price that fits beats a Laplace one that errs less."""
     spent = Cost(eps_p=0, rho=CAP.frontier[0][1] // 8, delta=10**6)
-    priced = price(plan_of(ONE, epsilon=UNIT), Purse(cap=CAP, spent=spent), MODEL)
+    priced = price(plans_of(ONE, epsilon=UNIT), Purse(cap=CAP, spent=spent), MODEL)
     assert priced.releases[0].mechanism == "laplace"
     nearly = Cost(rho=max(rho for _, rho in CAP.frontier) - mechanisms.rho_of_epsilon(UNIT // 2, CAP.first_share()), delta=10**6)
-    priced = price(plan_of(ONE, epsilon=UNIT // 2), Purse(cap=CAP, spent=nearly), MODEL)
+    priced = price(plans_of(ONE, epsilon=UNIT // 2), Purse(cap=CAP, spent=nearly), MODEL)
     assert priced.releases[0].mechanism == "gaussian"
 
 
@@ -84,20 +84,20 @@ def test_what_the_grant_can_pay_comes_first() -> None:
 )
 def test_bad_budgets(asked: dict[str, object], code: str) -> None:
     with pytest.raises(SandboxError) as caught:
-        price(plan_of(ONE, **asked), PURSE, MODEL)  # type: ignore[arg-type]
+        price(plans_of(ONE, **asked), PURSE, MODEL)  # type: ignore[arg-type]
     assert caught.value.code == code
 
 
 def test_an_accuracy_needs_a_total() -> None:
     with pytest.raises(SandboxError) as caught:
-        price(plan_of("SELECT avg(delay) FROM city.trips", within=5), PURSE, MODEL)
+        price(plans_of("SELECT avg(delay) FROM city.trips", within=5), PURSE, MODEL)
     assert caught.value.code == "within_needs_totals"
 
 
 @promise("P6.5")
 def test_a_preview_is_a_function_of_declared_facts() -> None:
     """Price and rung take a plan and a purse: neither holds a row, and the version's files are not looked at."""
-    priced = price(plan_of(ONE), PURSE, MODEL)
+    priced = price(plans_of(ONE), PURSE, MODEL)
     assert priced.plan.version.files == ()
 
 
@@ -120,12 +120,12 @@ HUGE = f"({T} * {T} * 170141)"
 def test_a_centre_does_not_hide_an_overflow(sql: str) -> None:
     """Before the centre is taken off, the sum would overflow from some number of rows on, and its failure tell that."""
     with pytest.raises(SandboxError) as caught:
-        price(plan_of(sql), PURSE, MODEL)
+        price(plans_of(sql), PURSE, MODEL)
     assert caught.value.code in {"plan_overflows", "expression_overflows"}
 
 
 @promise("P2.5")
 def test_a_plan_that_could_overflow_by_declared_maxima_is_refused() -> None:
     with pytest.raises(SandboxError) as caught:
-        price(plan_of("SELECT sum(big / 2) FROM city.trips"), PURSE, MODEL)
+        price(plans_of("SELECT sum(big / 2) FROM city.trips"), PURSE, MODEL)
     assert caught.value.code == "plan_overflows"

@@ -1,0 +1,53 @@
+"""Released integers as bytes: their shapes and labels in JSON, then the integers, in a size that tells little."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Final
+
+import numpy as np
+
+from sandbox.errors import IntegrityFailed
+from sandbox.flow import Ints, Released
+
+_HEAD: Final = 8
+
+
+def pack(released: Released) -> bytes:
+    """The bytes; with labels, whose number only the release tells, filled up to a power of two (P7.2)."""
+    labels = None if released.labels is None else [list(label) for label in released.labels]
+    norms = [str(n) for n in released.norms]
+    told = {"shapes": [list(v.shape) for v in released.values], "labels": labels, "norms": norms}
+    head = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    body = b"".join(np.ascontiguousarray(v, dtype="<i8").tobytes() for v in released.values)
+    packed = len(head).to_bytes(_HEAD, "little") + head + body
+    if labels is None:
+        return packed
+    return packed.ljust(1 << (len(packed) - 1).bit_length(), b"\0")
+
+
+def unpack(packed: bytes) -> Released:
+    """What `pack` packed.
+
+    Raises:
+        IntegrityFailed: `answer_malformed`.
+    """
+    try:
+        start = _HEAD + int.from_bytes(packed[:_HEAD], "little")
+        told = json.loads(packed[_HEAD:start])
+        values: list[Ints] = []
+        for shape in told["shapes"]:
+            count = math.prod(shape)
+            values.append(np.frombuffer(packed, "<i8", count, start).astype(np.int64).reshape(shape))
+            start += 8 * count
+        labels = None if told["labels"] is None else tuple(tuple(label) for label in told["labels"])
+        return Released(values=tuple(values), labels=labels, norms=tuple(int(n) for n in told["norms"]))
+    except (ValueError, KeyError, TypeError):
+        raise IntegrityFailed("answer_malformed") from None
+
+
+def unpack_v1(packed: bytes, measures: int, groups: int) -> Released:
+    """Answers of plans of version 1: one integer for each measure and group."""
+    values = np.frombuffer(packed, dtype="<i8").astype(np.int64).reshape(measures, groups)
+    return Released(values=tuple(row.reshape(-1, 1) for row in values))
