@@ -230,6 +230,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{function}(DISTINCT …) is not answered; COUNT(DISTINCT x) is.",
         "不支持 {function}(DISTINCT …)；可使用 COUNT(DISTINCT x)。",
     ),
+    "expression_pattern": (
+        "A pattern with several wildcards has at most {limit} characters. Shorten it.",
+        "含多个通配符的模式最多 {limit} 个字符。请缩短。",
+    ),
+    "expression_text_too_long": (
+        "A text here would be joined from more than {limit} stored ones. Join fewer.",
+        "此处的文本将由超过 {limit} 个存储文本拼接而成。请减少拼接。",
+    ),
+    "join_public_expression": (
+        "A public table is joined on its columns as they are: ON expression = public.column.",
+        "公开表只能按其原始列连接：ON 表达式 = 公开表.列。",
+    ),
     "expression_cast": (
         "Not every {found} can become a {kind}. Numbers become integers or numerics, timestamps become dates.",
         "{found} 在此无法转换为 {kind}：并非每个取值都可转换。数值可转为整数或小数，时间戳可转为日期。",

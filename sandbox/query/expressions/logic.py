@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Final
@@ -12,6 +13,11 @@ from sandbox.query.expressions.typed import Typed, common, fits, number_constant
 from sandbox.query.language.syntax import Op
 
 EPOCH: Final = date(1970, 1, 1)
+SIMPLE: Final = re.compile(r"%?[^%_]*%?", re.DOTALL)
+"""Patterns of LIKE that only look at a start, an end, or for one text inside."""
+WILD: Final = {"%": ".*", "_": "."}
+LONGEST: Final = 200
+"""Characters of another pattern, which is matched in linear time."""
 
 
 def align(node: Op, args: tuple[Typed, ...]) -> tuple[Typed, ...]:
@@ -90,7 +96,13 @@ def like(node: Op, args: tuple[Typed, ...]) -> Typed:
     text = pattern.expr.value if isinstance(pattern.expr, Lit) else None
     if value.kind != "text" or not isinstance(text, str) or "\\" in text:
         raise RequestError("expression_like", position=node.at)
-    return boolean(Call(node.name, (value.expr, pattern.expr)))
+    if SIMPLE.fullmatch(text):
+        return boolean(Call(node.name, (value.expr, pattern.expr)))
+    # The engine's own matcher tries wildcards one against the other: how long that takes would depend on the row.
+    if len(text) > LONGEST:
+        raise RequestError("expression_pattern", limit=LONGEST, position=node.at)
+    made = "".join(WILD.get(c) or re.escape(c) for c in text)
+    return boolean(Call("matches", (value.expr, Lit(made), Lit("si" if node.name == "ilike" else "s"))))
 
 
 def starts_with(node: Op, args: tuple[Typed, ...]) -> Typed:

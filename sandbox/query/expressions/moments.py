@@ -21,6 +21,8 @@ DATE_PARTS: Final[Mapping[str, tuple[int, int]]] = {
 }  # fmt: skip
 TIME_PARTS: Final[Mapping[str, tuple[int, int]]] = {"hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 DAY: Final = 86_400
+MOST_TEXTS: Final = 8
+"""Stored texts that one text may be joined from, subqueries included: a row may hold a long one."""
 FIRST_DAY: Final = (date.min - EPOCH).days
 LAST_DAY: Final = (date.max - EPOCH).days
 LONGEST: Final = 1_000_000
@@ -34,13 +36,16 @@ def text(node: Op, args: tuple[Typed, ...]) -> Typed:
     a = texts(node, args[:1])[0]
     if node.name == "length":
         return Typed(expr=Call("length", (a.expr,)), kind="number", lower=0, upper=2**31)
-    return Typed(expr=Call(node.name, (a.expr,)), kind="text")
+    return Typed(expr=Call(node.name, (a.expr,)), kind="text", upper=a.upper)
 
 
 def concat(node: Op, args: tuple[Typed, ...]) -> Typed:
     """`||`: NULL if a part is."""
     parts = texts(node, args)
-    return Typed(expr=Call("concat", tuple(a.expr for a in parts)), kind="text")
+    whole = sum(a.upper for a in parts)
+    if whole > MOST_TEXTS:
+        raise RequestError("expression_text_too_long", limit=MOST_TEXTS, position=node.at)
+    return Typed(expr=Call("concat", tuple(a.expr for a in parts)), kind="text", upper=whole)
 
 
 def substring(node: Op, args: tuple[Typed, ...]) -> Typed:

@@ -115,7 +115,8 @@ def stored(internal: str, column: Column) -> Typed | None:
         return None
     kind: Kind = {v: k for k, v in COLUMN_TYPES.items()}.get(column.type, "number")
     scale = Fraction(1) if kind in {"date", "text", "boolean"} else Fraction(column.grid)
-    lower, upper = column.lower or 0, column.upper or 0
+    # Of a text the upper end counts how many stored texts it is made of.
+    lower, upper = column.lower or 0, 1 if kind == "text" else column.upper or 0
     return read(internal, Typed(expr=Lit(None), kind=kind, scale=scale, lower=lower, upper=upper))
 
 

@@ -75,6 +75,7 @@ _FORMS: Final[Mapping[str, Callable[[str, list[str]], str]]] = {
     "greatest": _function("greatest"), "least": _function("least"),
     "lower": _function("lower"), "upper": _function("upper"), "length": _function("length"), "trim": _function("trim"),
     "concat": lambda _, a: "(" + " || ".join(a) + ")",
+    "matches": _function("regexp_full_match"),
     "starts_with": _function("starts_with"), "substring": _function("substring"),
     "not distinct": _infix("IS NOT DISTINCT FROM"),
     "bit": lambda _, a: f"{a[0]}::BIGINT",

@@ -77,7 +77,8 @@ def needed(task: Task, *, keyed: bool = True) -> frozenset[str]:
 
 
 def _keys(task: Task) -> list[str]:
-    return [f'{render(k.expr)} AS "#k{i}"' for i, k in enumerate(task.keys)]
+    kinds = ["VARCHAR" if k.type.value == "text" else "BIGINT" for k in task.keys]
+    return [f'{render(k.expr)}::{kind} AS "#k{i}"' for i, (k, kind) in enumerate(zip(task.keys, kinds, strict=True))]
 
 
 def _value(measure: Measure) -> str:

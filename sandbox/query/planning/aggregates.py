@@ -70,6 +70,7 @@ class Measures:
         typed = bind(inner, self.scope)
         if typed.kind not in kinds:
             raise RequestError("aggregate_type", function=node.name.upper(), found=typed.kind, position=node.at)
+        narrow(typed, node)
         return replace(typed, expr=self._where(node, typed.expr))
 
     def _where(self, node: Aggregate, expr: Expr) -> Expr:
@@ -113,6 +114,7 @@ class Measures:
         if arg is None:
             raise RequestError("aggregate_star", function="COUNT(DISTINCT", position=node.at)
         typed = bind(arg, self.scope)
+        narrow(typed, node)
         domain = domain_of(typed, self.scope)
         small = domain is not None and len(domain) <= SMALL
         most = 1 if small else VALUES_PER_UNIT
@@ -217,6 +219,7 @@ class Measures:
         if k is None or k.denominator != 1 or not 1 <= k <= MAX_TOP:
             raise RequestError("top_form", limit=MAX_TOP, position=node.at)
         typed = bind(node.args[0], self.scope)
+        narrow(typed, node)
         domain = self._domain(node.args[0], typed)
         if domain is None:
             raise RequestError("top_domain", position=node.at)
@@ -236,6 +239,12 @@ class Measures:
         if found is not None and found.domain is not None:
             return found.domain
         return domain_of(typed, self.scope)
+
+
+def narrow(typed: Typed, node: Node) -> None:
+    """Refuse what could leave the engine's 64 bits on its way out: that would fail on some rows and not on others."""
+    if typed.kind != "text" and max(abs(typed.lower), abs(typed.upper)) >= 2**62:
+        raise RequestError("expression_overflows", position=node.at)
 
 
 def _constant(node: Node) -> Fraction | None:

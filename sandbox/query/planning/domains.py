@@ -20,8 +20,8 @@ from sandbox.query.expressions.typed import Typed
 
 Values = tuple[Scalar, ...]
 BOOLEANS: Final = frozenset(
-    {"=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "in", "like", "ilike", "starts_with", "not distinct",
-     "is null", "is true", "is false", "bit"}
+    {"=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "in", "like", "ilike", "matches", "starts_with",
+     "not distinct", "is null", "is true", "is false", "bit"}
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from sandbox.query.language.syntax import Name, Node, Op
 
 
 def conditions(
-    left: Scope, right: Scope, join: syntax.Join
+    left: Scope, right: Scope, join: syntax.Join, *, public: bool
 ) -> tuple[list[tuple[Expr, Expr]], bool, list[Node]]:
     """Equal pairs, whether units are equal, and what else ON says."""
     pairs: list[tuple[Expr, Expr]] = []
@@ -36,6 +36,9 @@ def conditions(
         if _is_unit(a_node, left) and _is_unit(b_node, right):
             units = True
             continue
+        if public and not isinstance(b_node, Name):
+            # How often a key is there is known of columns: an expression may make one of many keys.
+            raise RequestError("join_public_expression", position=node.at)
         pairs.append(_pair(node.at, bind(a_node, left), bind(b_node, right)))
     return pairs, units, rest
 

@@ -10,6 +10,7 @@ from sandbox.plans import Call, Key
 from sandbox.query.expressions.bind import bind
 from sandbox.query.expressions.scope import COLUMN_TYPES, Scope
 from sandbox.query.language.syntax import Literal, Name, Node, Select, Star
+from sandbox.query.planning.aggregates import narrow
 from sandbox.query.planning.domains import domain_of
 from sandbox.query.planning.per_unit import has_aggregate
 
@@ -60,6 +61,7 @@ def _key(node: Node, label: str | None, scope: Scope) -> Key:
     typed = bind(node, scope)
     if typed.kind in {"null", "interval"}:
         raise RequestError("expression_type", function="GROUP BY", expected="value", found=typed.kind, position=node.at)
+    narrow(typed, node)
     expr = Call("bit", (typed.expr,)) if typed.kind == "boolean" else typed.expr
     kind = COLUMN_TYPES.get(typed.kind, ColumnType.INTEGER if typed.scale == 1 else ColumnType.DECIMAL)
     field = scope.find(node) if isinstance(node, Name) else None

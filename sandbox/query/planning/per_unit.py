@@ -10,7 +10,7 @@ from sandbox.errors import RequestError
 from sandbox.plans import Call, Expr, Filter, Lit, PerUnit, Relation
 from sandbox.query.expressions.bind import bind
 from sandbox.query.expressions.scope import Field, Scope, read
-from sandbox.query.expressions.typed import Typed, columns_of
+from sandbox.query.expressions.typed import LIMIT, Typed, columns_of
 from sandbox.query.language.syntax import Aggregate, Item, Name, Node, Op, Select, Star
 
 Kind = Literal["rows", "present", "sum", "min", "max"]
@@ -83,7 +83,10 @@ class _Inside:
             expr = Call("case", (condition.expr, Lit(1) if expr is None else expr, Lit(None)))
         name = f"{self.tag}a{len(self.columns)}"
         self.columns.append((name, kind, expr))
-        self.fields.append(self._field(name, self._typed(kind, value)))
+        made = self._typed(kind, value)
+        if made.kind != "text" and max(abs(made.lower), abs(made.upper)) >= LIMIT:
+            raise RequestError("expression_overflows", position=node.at)
+        self.fields.append(self._field(name, made))
         return name
 
     def _typed(self, kind: Kind, value: Typed | None) -> Typed:

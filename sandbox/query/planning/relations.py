@@ -180,7 +180,7 @@ class Relations:
         if left.relation is None:
             raise RequestError("join_left_public", position=join.at)
         scope = Scope(fields=(*left.scope.fields, *right.scope.fields), shown=left.scope.shown)
-        pairs, units, rest = conditions(left.scope, right.scope, join)
+        pairs, units, rest = conditions(left.scope, right.scope, join, public=right.relation is None)
         if right.relation is None:
             made = self._lookup(left, right, join, pairs)
         else:

@@ -98,6 +98,10 @@ def test_the_shapes_that_a_query_becomes() -> None:
 
 
 OUTSIDE = {
+    "join_public_expression": f"SELECT count(*) FROM {TRIPS} t JOIN city.lines l ON t.hour * 0 = l.hour * 0",
+    "expression_overflows": f"SELECT count(DISTINCT {'*'.join(['delay'] * 7)}) FROM {TRIPS}",
+    "expression_text_too_long": f"SELECT count(*) FROM (SELECT {'||'.join(['note'] * 5)} AS n FROM {TRIPS}) x WHERE n || n = 'a'",
+    "expression_pattern": f"SELECT count(*) FROM {TRIPS} WHERE note LIKE '{'%a' * 101}'",
     "join_without_unit": f"SELECT count(*) FROM {TRIPS} a JOIN city.fares b ON a.line = b.line",
     "join_left_public": f"SELECT count(*) FROM city.lines l LEFT JOIN {TRIPS} t ON t.line = l.line",
     "join_condition": f"SELECT count(*) FROM {TRIPS} t LEFT JOIN city.lines l ON t.line = l.line AND t.fare > 2",
@@ -129,6 +133,28 @@ def test_what_lies_just_outside_is_refused_with_its_place(code: str) -> None:
     error = refusal(OUTSIDE[code])
     assert error.code == code
     assert error.position is not None
+
+
+@promise("P3.4")
+def test_what_could_leave_64_bits_on_some_rows_alone_is_refused() -> None:
+    wide = "*".join(["delay"] * 7)
+    for sql in (
+        f"SELECT median({wide}) FROM {TRIPS}",
+        f"SELECT {wide} AS k, count(*) FROM {TRIPS} GROUP BY k",
+        f"SELECT histogram({wide}, 0, 10, 2) FROM {TRIPS}",
+        f"SELECT n, count(*) FROM (SELECT rider, sum({wide}) AS n FROM {TRIPS} GROUP BY rider) x GROUP BY n",
+        f"SELECT count(*) FROM (SELECT rider, sum({'*'.join(['delay'] * 12)}) AS n FROM {TRIPS} GROUP BY rider) x WHERE n > 1",
+    ):
+        assert refusal(sql).code == "expression_overflows", sql
+
+
+@promise("P3.4")
+def test_a_pattern_with_several_wildcards_is_matched_in_linear_time() -> None:
+    assert "like" in repr(planned(f"SELECT count(*) FROM {TRIPS} WHERE note LIKE '%late%'").relation)
+    for pattern in ("%a%b", "a_c", "a%c"):
+        made = repr(planned(f"SELECT count(*) FROM {TRIPS} WHERE note LIKE '{pattern}'").relation)
+        assert "matches" in made, pattern
+        assert "name='like'" not in made, pattern
 
 
 def test_a_join_that_fans_out_a_millionfold_is_refused_by_declared_facts() -> None:
