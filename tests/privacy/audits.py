@@ -36,7 +36,7 @@ def direction(with_unit: Scores, without: Scores) -> Scores:
     return np.linalg.lstsq(spread, with_unit.mean(axis=0) - without.mean(axis=0), rcond=None)[0]
 
 
-def proven(with_unit: Scores, without: Scores, *, gaussian: bool) -> float:
+def proven(with_unit: Scores, without: Scores, *, gaussian: bool, alpha: float = ALPHA) -> float:
     """The loss that two states' answers prove: a lower bound on mu (Gaussian) or on epsilon.
 
     Half of the draws choose the weights and the threshold, the other half is counted, so that the choice costs nothing.
@@ -44,9 +44,14 @@ def proven(with_unit: Scores, without: Scores, *, gaussian: bool) -> float:
     half = len(with_unit) // 2
     weights = direction(with_unit[:half], without[:half])
     a, b = with_unit @ weights, without @ weights
-    cut = float(a[:half].mean() + b[:half].mean()) / 2 if gaussian else float(np.median(a[:half]))
-    hits, false = int((a[half:] >= cut).sum()), int((b[half:] >= cut).sum())
-    tpr, fpr = least(hits, len(a) - half), most(false, len(b) - half)
+    middle = float(a[:half].mean() + b[:half].mean()) / 2
+    cuts = [middle] if gaussian else [middle, float(np.median(a[:half]))]
+    cut = max(cuts, key=lambda c: _bound(a[:half], b[:half], c, gaussian=gaussian, alpha=alpha))
+    return _bound(a[half:], b[half:], cut, gaussian=gaussian, alpha=alpha)
+
+
+def _bound(a: Scores, b: Scores, cut: float, *, gaussian: bool, alpha: float) -> float:
+    tpr, fpr = least(int((a >= cut).sum()), len(a), alpha), most(int((b >= cut).sum()), len(b), alpha)
     if not 0 < tpr < 1 or not 0 < fpr < 1:
         return 0.0
     if gaussian:

@@ -166,6 +166,6 @@ def test_refusal_price_and_rung_follow_from_declared_facts(pipeline: Pipeline, n
                 continue
             looks.append(("priced", f"{priced.cost} {priced.releases} {priced.plan.bound}", ", ".join(f"{slow.rung(priced.plan):g}" for slow in SLOW)))
         (status, paid, rung), (other, paid_other, rung_other) = looks
-        assert status == other == "priced", f"figure: with the unit {status!r}, without it {other!r}"
+        assert status == other == "priced", f"figure: with the unit {status}, without it {other}"
         assert rung == rung_other, f"figure: with the unit the rungs were {rung} s, without it {rung_other} s"
         assert paid == paid_other

@@ -45,6 +45,14 @@ def domain_of(typed: Typed, scope: Scope) -> Values | None:
 
 
 def _values(expr: Expr, scope: Scope) -> Values | None:
+    """Every value, NULL among them wherever it may be: what stands around it may turn NULL into another value."""
+    found = _found(expr, scope)
+    if found is None or None in found or not _nullable(expr, scope):
+        return found
+    return (*found, None)
+
+
+def _found(expr: Expr, scope: Scope) -> Values | None:
     if isinstance(expr, Lit):
         return (expr.value,)
     if isinstance(expr, Col):

@@ -181,6 +181,7 @@ def test_a_domain_follows_from_declared_facts() -> None:
     assert domain("extract(quarter FROM day)") == (1, 2, 3, 4, None)
     assert domain("upper(line)") == ("A", "B", "C", None)
     assert domain("coalesce(line, 'none')") == ("A", "B", "C", "none")
+    assert domain("coalesce(extract(quarter FROM day), nullif(0, NULL))") == (0, 1, 2, 3, 4, None)
     assert domain("note") is None
     months = domain("date_trunc('month', day)")
     assert months is None, "from year 1 to 9999 there are too many"
