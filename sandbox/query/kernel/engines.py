@@ -15,13 +15,18 @@ BLOCK: Final = 128
 """Descriptors an instance may read: files of all tables that a plan reads of one bucket; planning refuses more."""
 
 
+MEMORY: Final = "2GB"
+"""What one instance may hold, beside the files, which lie outside of it."""
+
+
 class Engine:
     """One instance: its settings are locked, its reach is a block of descriptor numbers of its own (P3.4)."""
 
     def __init__(self) -> None:
         self._block = [os.memfd_create("reserved", os.MFD_CLOEXEC) for _ in range(BLOCK)]
         self.paths = [f"/proc/self/fd/{fd}" for fd in self._block]
-        self._connection = duckdb.connect(":memory:", config={"threads": 1, "preserve_insertion_order": False})
+        config = {"threads": 1, "preserve_insertion_order": False, "memory_limit": MEMORY}
+        self._connection = duckdb.connect(":memory:", config=config)
         allowed = ", ".join(f"'{p}'" for p in self.paths)
         for setting in (
             # Descriptor numbers are used again, so nothing may be remembered by path.

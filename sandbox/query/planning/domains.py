@@ -122,9 +122,6 @@ def _spanned(expr: Call, kind: str, part: str, scope: Scope) -> Values | None:
     if kind == "trunc":
         span = _span(expr.args[0], scope)
         return None if span is None else _periods(part, *span)
-    if expr.name in {"wide", "neg", "+", "-", "*"}:
-        inner = [_values(a, scope) for a in expr.args]
-        return _mapped(expr, [i for i in inner if i is not None]) if all(i is not None for i in inner) else None
     return None
 
 

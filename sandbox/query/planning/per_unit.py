@@ -75,6 +75,8 @@ class _Inside:
         if value is not None and kind == "sum" and value.kind != "number":
             raise RequestError("aggregate_type", function="SUM", found=value.kind, position=node.at)
         expr = None if value is None else value.expr
+        if value is not None and value.kind == "boolean" and kind in {"min", "max"}:
+            expr = Call("bit", (value.expr,))  # as a stored one: 0 and 1
         if node.where is not None:
             condition = bind(node.where, self.scope)
             if condition.kind != "boolean":

@@ -11,7 +11,6 @@ from sandbox.errors import RequestError
 from sandbox.flow import Permitted, Plan
 from sandbox.plans import Bound, Expr, Key, Output, Stage, Table
 from sandbox.query.expressions.scope import Scope
-from sandbox.query.expressions.typed import size
 from sandbox.query.kernel.engines import BLOCK
 from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Query, Select, Star, Union
 from sandbox.query.planning.aggregates import Measures
@@ -19,14 +18,14 @@ from sandbox.query.planning.bounding import bounds_of
 from sandbox.query.planning.facts import declared_facts
 from sandbox.query.planning.keys import keys_of, meant
 from sandbox.query.planning.per_unit import has_aggregate, same
-from sandbox.query.planning.reads import expressions_of
+from sandbox.query.planning.reads import written_out
 from sandbox.query.planning.relations import Public, Relations, in_scope
 from sandbox.query.release import post
 
 PLAN_V: Final = 2
 MAX_OUTPUTS: Final = 100
 MAX_PARTS: Final = 10_000
-"""Names, constants and calls of all expressions of one statement, written out."""
+"""Names, constants and calls of all expressions of one statement, written out down to stored columns."""
 MAX_CELLS: Final = 500_000
 """Integers that one answer may hold in memory."""
 
@@ -106,7 +105,7 @@ def _check_size(plan: Plan, select: Select) -> None:
     cells = max(plan.groups, 1) * sum(m.width for m in plan.measures)
     if cells > MAX_CELLS:
         raise RequestError("too_many_cells", cells=cells, limit=MAX_CELLS, position=select.at)
-    parts = sum(size(e) for e in expressions_of(plan))
+    parts = written_out(plan)
     if parts > MAX_PARTS:
         raise RequestError("expression_too_large", limit=MAX_PARTS, position=select.at)
 

@@ -149,6 +149,14 @@ def test_what_could_leave_64_bits_on_some_rows_alone_is_refused() -> None:
 
 
 @promise("P3.4")
+def test_subqueries_cannot_multiply_an_expression_out_of_bounds() -> None:
+    inner, wide = TRIPS, "+".join(["d"] * 60)
+    for level in range(4):
+        inner = f"(SELECT {wide if level else wide.replace('d', 'delay')} AS d FROM {inner} x)"
+    assert refusal(f"SELECT count(*) FROM {inner} y WHERE d > 1").code == "expression_too_large"
+
+
+@promise("P3.4")
 def test_a_pattern_with_several_wildcards_is_matched_in_linear_time() -> None:
     assert "like" in repr(planned(f"SELECT count(*) FROM {TRIPS} WHERE note LIKE '%late%'").relation)
     for pattern in ("%a%b", "a_c", "a%c"):
