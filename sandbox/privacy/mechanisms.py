@@ -149,7 +149,7 @@ def add_noise(mechanism: Mechanism, *, scale: float, values: Ints) -> Ints:
 
     Source: Canonne, Kamath, Steinke 2020, section 5, as OpenDP samples it from the system's randomness.
     """
-    flat = np.ascontiguousarray(values, dtype=np.int64).reshape(-1)
+    flat = np.array(values, dtype=np.int64, order="C").reshape(-1)  # a copy: OpenDP takes no read-only array
     noisy = np.empty_like(flat)
 
     def chunk(start: int) -> None:
