@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from sandbox.audit import merkle
@@ -113,7 +113,9 @@ class Checker:
         for key, query_id in keys_told.items():
             if rows.get(key) != query_id:
                 yield f"key {key} stands for {rows.get(key)}, its client was told {query_id}"
-        if len(set(rows.values())) != len(rows):
+        # The same question again is free, and its key stands for the earlier query: the log tells of each.
+        free = session.scalar(select(func.count()).where(t.EventRow.type == "query.repeat")) or 0
+        if len(rows) - len(set(rows.values())) > free:
             yield "two keys share a query"
 
     def orphans(self) -> list[str]:
