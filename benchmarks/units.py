@@ -23,7 +23,7 @@ from sandbox.query.kernel.distinct import units_by_slot
 from sandbox.query.kernel.groups import Clamp, Slots, clamped_sums, keep_first, keep_groups, pairs, slot_pairs
 from sandbox.query.kernel.ranks import first_rows, tail_rank
 from sandbox.query.kernel.sums import Column, Totals, group_sums
-from sandbox.query.kernel.weights import quantile_histogram, units_by_group
+from sandbox.query.kernel.weights import place_counts, positions, units_by_group
 
 TIERS = (0, 1, 3, 10, 100, 1000)
 GROUPS = 200
@@ -205,7 +205,7 @@ def by_engine(reader: Reader, kept: int) -> list[Totals]:
 def quantiles(reader: Reader, kept: int) -> list[Totals]:
     read = reader.read(ALL, "ui, month, amount", kept)
     marks = np.arange(LARGEST + 1)
-    got = quantile_histogram(read["ui"], read["month"], BINS, read["amount"], marks, most=10, scale=1024)
+    got = place_counts(read["month"], BINS, positions(read["amount"], marks), 2 * len(marks) + 1)
     return [Totals(counts=got.ravel(), sums=None)]
 
 

@@ -13,9 +13,6 @@ from sandbox.privacy.mechanisms import float_up
 ROOM: Final = 2**62
 """Exact aggregates stay under this: half of what 64 bits hold, so that noise has room."""
 
-PACKED: Final = 2**53
-"""Integers under this are exact as floats: what a sum by `bincount` with weights may reach."""
-
 Form: TypeAlias = Literal["ingest", "rows", "groups", "clip"]
 Kind: TypeAlias = Literal["rows", "present", "sum", "square", "units", "distinct", "histogram"]
 
@@ -122,8 +119,3 @@ def check_room(*, form: Form, n_max: int, r_max: int, largest: int, fixed: int =
     fits_clip = form != "clip" or (r_max * reached) ** 2 < 2**63
     if max(n_max, r_max) * reached >= ROOM or not fits_clip:
         raise RequestError("plan_overflows", rows=max(n_max, r_max), row_bound=str(reached))
-
-
-def packs(*, n_max: int, largest: int) -> bool:
-    """Whether every partial sum of n_max rows of up to `largest` is exact as a float: under 2^53."""
-    return n_max * largest < PACKED

@@ -12,7 +12,7 @@ from sandbox.flow import Ints
 from sandbox.plans import ADDITIVE, Measure
 from sandbox.privacy import norms
 from sandbox.query.kernel import clip, distinct, greedy, weights
-from sandbox.query.kernel.blocks import run_lengths, run_starts, run_sums
+from sandbox.query.kernel.blocks import run_starts, run_sums
 from sandbox.query.kernel.fixed import clip_bits, scaled
 from sandbox.query.kernel.groups import (
     Clamp,
@@ -26,7 +26,7 @@ from sandbox.query.kernel.groups import (
 )
 from sandbox.query.kernel.labels import order_of_groups, order_of_values, positions
 from sandbox.query.kernel.rows import Mask, Rows, place_of, spread
-from sandbox.query.kernel.sums import Column, Totals, group_sums, sum_by
+from sandbox.query.kernel.sums import Column, Totals, group_sums
 from sandbox.query.kernel.task import Part, Task
 from sandbox.query.planning.sizes import most_rows
 
@@ -86,8 +86,7 @@ def _other(rows: Rows, measure: Measure, number: int) -> Ints:
     values, valid = rows.integers(number)
     place = place_of(measure, values)
     valid &= place >= 0
-    cell = rows.group[valid] * measure.width + place[valid]
-    return np.bincount(cell, minlength=rows.groups * measure.width).reshape(rows.groups, measure.width)
+    return weights.place_counts(rows.group[valid], rows.groups, place[valid], measure.width)
 
 
 def _units(rows: Rows, measure: Measure, number: int) -> Ints:
@@ -173,10 +172,8 @@ def _votes(task: Task, rows: Rows) -> Part:
     """Votes for private keys: a unit gives as much to each key that it is counted for as their number allows."""
     found = _pairs(task, rows, [])
     keep = _kept(task, rows, found, len(task.votes) - 1)
-    unit, group = found.unit[keep], found.group[keep]
-    length = run_lengths(run_starts(unit), len(unit))
-    votes = np.repeat(np.asarray(task.votes, np.int64)[length], length)
-    sums = sum_by(group, max(rows.groups, 1), votes, max(task.votes))
+    votes = np.asarray(task.votes, np.int64)
+    sums = weights.vote_sums(found.unit, found.group, keep, max(rows.groups, 1), votes)
     # A key that no unit is counted for gets no noise and is never shown (P5.3).
     some = np.flatnonzero(sums > 0) if rows.groups else np.zeros(0, np.int64)
     columns = {f"k{i}": [rows.labels[g][i] for g in some] for i in range(len(task.keys))}

@@ -126,27 +126,3 @@ def ceil_root(squares: Ints) -> Ints:
     root += root * root < squares
     root -= (root > 0) & ((root - 1) * (root - 1) >= squares)
     return root
-
-
-def norm_histogram(unit: Units, values: Ints, edges: Ints, bits: int) -> Ints:
-    """Count units by the norm of their vector: bin i has edges[i - 1] < |v| <= edges[i], the last also all above.
-
-    Args:
-        unit: unit of each pair, non-decreasing.
-        values: one measure's total of each pair.
-        edges: ascending norms in whole units.
-        bits: at most 0: low bits to drop so that squares fit (`fixed_bits` of the largest edge).
-
-    Returns:
-        Counts, shape (len(edges),). A unit whose vector is zero counts in the first bin.
-
-    Privacy: one unit adds one to one bin: sensitivity 1 in L1 and L2.
-    """
-    start = run_starts(unit)
-    if not len(start):
-        return np.zeros(len(edges), np.int64)
-    small = fixed(values, min(bits, 0))
-    squares = run_sums(small * small, start)
-    limits = fixed(edges, min(bits, 0))
-    bins = np.searchsorted(limits * limits, squares, side="left")
-    return np.bincount(np.minimum(bins, len(edges) - 1), minlength=len(edges))

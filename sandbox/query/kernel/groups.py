@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sandbox.flow import Ints
 from sandbox.query.kernel.blocks import Block, run_lengths, run_places, run_starts, sorted_blocks, unit_blocks
-from sandbox.query.kernel.cells import cell_totals, distinct_cells
+from sandbox.query.kernel.cells import cell_totals
 from sandbox.query.kernel.sums import Codes, Column, Mask, Totals, Units, sum_by
 
 KeyedOrder: TypeAlias = Callable[[Units, Ints], npt.NDArray[np.uint64]]
@@ -194,32 +194,6 @@ def _lowest(unit: Units, words: npt.NDArray[np.uint64], most: int) -> Mask:
 def keyed_places(unit: Units, words: npt.NDArray[np.uint64]) -> Ints:
     """Places of pairs by (unit, words)."""
     return np.lexsort((*words.T[::-1], unit))
-
-
-def kept_rows(unit: Units, group: Codes, groups: int, most: int, hash_of: KeyedOrder) -> Mask:
-    """Mark the rows of each unit's `most` groups of lowest keyed order, for rows in any order."""
-    found = pairs(unit, group, groups, ())
-    keep = keep_groups(found.unit, found.group, most, hash_of)
-    if bool(keep.all()):
-        return np.ones(len(unit), np.bool_)
-    cell, _ = pair_cells(unit, group, groups)
-    lost = found.unit[~keep].astype(np.int64) * groups + found.group[~keep]
-    # Only rows of units that lose a pair are looked up.
-    touched = np.zeros(int(found.unit[-1]) + 1, np.bool_)
-    touched[found.unit[~keep]] = True
-    among = np.flatnonzero(touched[unit])
-    theirs = cell[among]
-    mask = np.ones(len(unit), np.bool_)
-    mask[among] = lost[np.minimum(np.searchsorted(lost, theirs), len(lost) - 1)] != theirs
-    return mask
-
-
-def kept_slot_rows(slot: Units, slots: Slots, most: int) -> Mask:
-    """Mark the rows of each unit's `most` first slots among those that have rows, for rows in any order."""
-    found = distinct_cells(slot, len(slots.code))
-    keep = np.zeros(len(slots.code), np.bool_)
-    keep[found] = keep_first(slots.owner[found], most)
-    return keep[slot]
 
 
 def clamped_sums(found: Pairs, keep: Mask | None, groups: int, clamps: Sequence[Clamp]) -> list[Totals]:

@@ -158,6 +158,8 @@ def _row_bound(measure: Measure) -> int:
 def _check_range(plan: Plan) -> None:
     n_max, r_max = all_rows(plan.relation, plan.tables), most_rows(plan.relation, plan.tables)
     for m in plan.measures:
+        if m.kind == "quantile":
+            selection.check_scores(*m.rank, max(n_max, plan.bound.rows))
         largest = max(_row_bound(m), abs(m.lower), abs(m.upper), abs(m.center)) if m.kind == "sum" else _row_bound(m)
         check_room(form=plan.bound.form, n_max=max(n_max, plan.bound.rows), r_max=r_max, largest=largest)
 
@@ -176,8 +178,11 @@ def _by_budget(plan: Plan, epsilon: int, purse: Purse) -> list[_Offer]:
     for mode, budget in budgets:
         keys_loss = budget * KEYS_SHARE[0] // KEYS_SHARE[1] if plan.private else 0
         losses = split(budget - keys_loss, _weights(plan, mode))
-        if min(losses) > 0 and (keys_loss > 0 or not plan.private):
+        try:
             offers.append(_offer(plan, mode, losses, keys_loss, purse))
+        except RequestError as error:
+            if error.code != "budget_too_small":  # the other kind of noise may fit where this one does not
+                raise
     return offers
 
 

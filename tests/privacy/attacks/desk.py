@@ -69,7 +69,7 @@ class Desk:
         stage = charged.priced.plan.stages[0]
         task = task_of(charged.priced, stage)
         values, labels = self.pipeline.stage(charged.priced.plan, stage, votes=task.votes)
-        return Exact(charged=charged, stage=stage, values=tuple(np.array(v) for v in values), labels=labels)
+        return Exact(charged=charged, stage=stage, values=values, labels=labels)
 
     def ask(self, sql: str, epsilon: float = 1.0, **asked: Any) -> Noisy:
         """The noisy numbers of a question that is paid for."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import RequestError
-from sandbox.privacy.sensitivity import Form, Kind, Reach, check_room, packs, reach, root_up
+from sandbox.privacy.sensitivity import Form, Kind, Reach, check_room, reach, root_up
 from tests.promises import promise
 
 
@@ -122,8 +122,3 @@ def test_a_norm_squared_that_might_overflow_is_refused() -> None:
     assert np.int64((2**11 * largest) ** 2) > 0
     with pytest.raises(RequestError, match="plan_overflows"):
         check_room(form="clip", n_max=10, r_max=2**11, largest=largest + 1)
-
-
-def test_floats_are_exact_just_under_their_limit() -> None:
-    assert packs(n_max=2**20, largest=2**33 - 1)
-    assert not packs(n_max=2**20, largest=2**33)

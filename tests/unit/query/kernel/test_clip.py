@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.query.kernel import blocks
-from sandbox.query.kernel.clip import Clip, ceil_root, clipped, clipped_sums, fixed, fixed_bits, norm_histogram
+from sandbox.query.kernel.clip import Clip, ceil_root, clipped, clipped_sums, fixed, fixed_bits
 from sandbox.query.kernel.groups import pairs, slot_pairs
 from sandbox.query.kernel.sums import Column
 from tests.promises import promise
@@ -121,27 +121,3 @@ def check_one_unit(bucket: Bucket, norm: int, gone: int) -> None:
         for g, n in zip(mine, brute(list(mine.values()), 2 << bits, bits), strict=True):
             counts[g] += n
     assert answers[0][0] == {g: counts[g] for g in LABELS}
-
-
-@given(
-    vectors=st.lists(st.lists(st.integers(-LARGEST, LARGEST), min_size=1, max_size=4), max_size=8),
-    edges=st.sets(st.integers(0, 2 * LARGEST), min_size=1, max_size=9),
-)
-def test_each_unit_counts_once_in_the_bin_of_its_norm(vectors: list[list[int]], edges: set[int]) -> None:
-    ends = sorted(edges)
-    unit = np.repeat(np.arange(len(vectors), dtype=np.uint32), [len(w) for w in vectors])
-    values = np.array([v for w in vectors for v in w], np.int64)
-    wanted = [0] * len(ends)
-    for w in vectors:
-        square = sum(v * v for v in w)
-        wanted[next((i for i, e in enumerate(ends) if square <= e * e), len(ends) - 1)] += 1
-    assert norm_histogram(unit, values, np.array(ends), 0).tolist() == wanted
-
-
-def test_norms_too_wide_to_square_are_counted_in_coarser_units() -> None:
-    bits = fixed_bits(1 << 60, 0, 1)
-    assert bits < 0
-    counts = norm_histogram(
-        np.array([0, 1], np.uint32), np.array([-(1 << 60), 3]), np.array([1 << 30, 1 << 50, 1 << 60]), bits
-    )
-    assert counts.tolist() == [1, 0, 1]

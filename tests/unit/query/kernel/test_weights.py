@@ -10,59 +10,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.privacy import keys
 from sandbox.query.kernel import weights
 from sandbox.query.kernel.groups import keep_groups, pairs
-from sandbox.query.kernel.weights import (
-    key_weights,
-    positions,
-    private_key_sums,
-    quantile_histogram,
-    top_counts,
-    units_by_group,
-)
+from sandbox.query.kernel.weights import place_counts, positions, top_counts, units_by_group, vote_sums
 from tests.promises import promise
 from tests.unit.query.kernel.bucket import BUCKETS, LABELS, Bucket
 
 MARKS = st.lists(st.integers(-1100, 1100), min_size=1, max_size=6, unique=True).map(sorted)
-SCALE = 101
 
-
-def histogram(bucket: Bucket, marks: list[int], most: int) -> dict[str, list[int]]:
+def histogram(bucket: Bucket, marks: list[int]) -> dict[str, list[int]]:
     there = bucket.valid
-    got = quantile_histogram(
-        bucket.unit[there],
-        bucket.group[there],
-        len(LABELS),
-        bucket.values[there],
-        np.array(marks),
-        most=most,
-        scale=SCALE,
-    )
+    place = positions(bucket.values[there], np.array(marks))
+    got = place_counts(bucket.group[there], len(LABELS), place, 2 * len(marks) + 1)
     return dict(zip(bucket.labels, got.tolist(), strict=True))
 
 
-@given(bucket=BUCKETS, marks=MARKS, most=st.integers(1, 5), table=st.sampled_from([0, 1 << 20]))
-def test_quantile_weights_equal_brute_force(bucket: Bucket, marks: list[int], most: int, table: int) -> None:
-    number = Counter((p, g) for p, g, v in bucket.rows if v is not None)
+@given(bucket=BUCKETS, marks=MARKS, table=st.sampled_from([0, 1 << 20]))
+def test_places_of_values_equal_brute_force(bucket: Bucket, marks: list[int], table: int) -> None:
     wanted = {g: [0] * (2 * len(marks) + 1) for g in LABELS}
-    for p, g, v in bucket.rows:
+    for _, g, v in bucket.rows:
         if v is not None:
-            below = sum(m < v for m in marks)
-            wanted[g][2 * below + (v in marks)] += min(SCALE, SCALE * most // number[p, g])
+            wanted[g][2 * sum(m < v for m in marks) + (v in marks)] += 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(weights, "_TABLE", table)
-        patch.setattr(weights, "_SPARSE", 1 << 40 if table else 0)
-        assert histogram(bucket, marks, most) == wanted
+        assert histogram(bucket, marks) == wanted
 
 
-@given(bucket=BUCKETS.filter(lambda b: b.rows), marks=MARKS, most=st.integers(1, 3), data=st.data())
-def test_one_unit_weighs_at_most_its_bound_in_a_group(
-    bucket: Bucket, marks: list[int], most: int, data: st.DataObject
-) -> None:
+@given(bucket=BUCKETS.filter(lambda b: b.rows), marks=MARKS, data=st.data())
+def test_one_unit_moves_places_by_its_own_rows(bucket: Bucket, marks: list[int], data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(bucket.pseudonyms))
-    one, two = histogram(bucket, marks, most), histogram(bucket.without(gone), marks, most)
-    for g in LABELS:
-        assert sum(abs(a - b) for a, b in zip(one[g], two[g], strict=True)) <= most * SCALE
+    one, two = histogram(bucket, marks), histogram(bucket.without(gone), marks)
+    moved = sum(abs(a - b) for g in LABELS for a, b in zip(one[g], two[g], strict=True))
+    assert moved == sum(p == gone and v is not None for p, _, v in bucket.rows)
 
 
 def test_positions_at_the_ends_of_the_integers() -> None:
@@ -84,26 +64,19 @@ def test_top_counts_each_unit_once_a_value(bucket: Bucket) -> None:
     assert bucket.by_label(units_by_group(bucket.unit, bucket.group, len(LABELS))) == {g: units[g] for g in LABELS}
 
 
-@given(scale=st.integers(1, 1 << 40))
-def test_key_weights_are_exact_floors(scale: int) -> None:
-    for t, w in enumerate(key_weights(100, scale).tolist()):
-        assert w * w * t <= scale * scale
-        assert t == 0 or (w + 1) ** 2 * t > scale * scale
-
-
 @promise("P4.3", "P5.3")
 @given(bucket=BUCKETS.filter(lambda b: b.rows), most=st.integers(1, 5), data=st.data())
 def test_private_keys_share_one_weight_a_unit(bucket: Bucket, most: int, data: st.DataObject) -> None:
     gone = data.draw(st.sampled_from(bucket.pseudonyms))
-    answers = []
+    answers, votes = [], keys.weights("gaussian", most)
     for b in (bucket, bucket.without(gone)):
         found = pairs(b.unit, b.group, len(LABELS), ())
         keep = keep_groups(found.unit, found.group, most, b.hash_of)
-        answers.append(b.by_label(private_key_sums(found.unit, found.group, keep, len(LABELS), most=most, scale=1000)))
+        answers.append(b.by_label(vote_sums(found.unit, found.group, keep, len(LABELS), votes)))
         wanted: Counter[str] = Counter()
         kept = b.kept(most)
         for p, g in kept:
             t = sum(q == p for q, _ in kept)
-            wanted[g] += math.isqrt(1000 * 1000 // t)
+            wanted[g] += math.isqrt(keys.VOTE**2 // t)
         assert answers[-1] == {g: wanted[g] for g in LABELS}
-    assert sum((answers[0][g] - answers[1][g]) ** 2 for g in LABELS) <= 1000 * 1000
+    assert sum((answers[0][g] - answers[1][g]) ** 2 for g in LABELS) <= keys.VOTE**2
