@@ -15,7 +15,7 @@ from sandbox.flow import Exact
 from sandbox.privacy import keys
 from sandbox.privacy.accounting import DELTA_UNIT
 from sandbox.query.kernel.merge import merged
-from sandbox.query.kernel.ranks import first_rows, tail_rank
+from sandbox.query.kernel.ranks import Ranks, first_rows
 from sandbox.query.kernel.task import Part, task_of
 from sandbox.query.planning.plan import Known
 from sandbox.query.planning.price import price
@@ -73,7 +73,7 @@ def test_a_tail_out_of_order_is_refused_or_cut_all_the_same() -> None:
     unit = np.array([0, 1, 0, 1, 0, 1, 0], np.uint32)
     kept = first_rows(unit, [np.arange(7)], 2)
     with contextlib.suppress(IntegrityFailed):
-        kept = tail_rank([unit[:0], unit], first_tail=1, k=2, units=2)[1]
+        kept = Ranks(2, 2).keep(unit, 1)
     most = int(np.bincount(unit[kept]).max())
     assert most == 2, f"figure: a unit of 2 rows kept {most}"
 

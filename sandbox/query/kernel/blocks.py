@@ -6,7 +6,7 @@ Arrays of a whole bucket cost more in fresh memory than in arithmetic, so work o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final, TypeVar
 
@@ -42,10 +42,10 @@ class Block:
 
     def column(self, column: Column) -> Column:
         """The block's part of a measure."""
-        return Column(
+        return replace(
+            column,
             values=None if column.values is None else self.of(column.values),
             valid=None if column.valid is None else self.of(column.valid),
-            bound=column.bound,
         )
 
 

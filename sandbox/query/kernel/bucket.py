@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 
-from sandbox.errors import IntegrityFailed
 from sandbox.flow import Ints
-from sandbox.query.kernel import bounded, statement
+from sandbox.query.kernel import bounded, slotted, statement
 from sandbox.query.kernel.files import Files, opened
 from sandbox.query.kernel.labels import declared_codes
 from sandbox.query.kernel.relation_sql import Own
-from sandbox.query.kernel.rows import Rows, heads, place_of, ranked, read_rows, rows_of
+from sandbox.query.kernel.rows import heads, place_of, ranked, read_rows, rows_of
 from sandbox.query.kernel.task import Bench, Keys, Part, Task
+from sandbox.query.planning.sizes import is_filtered
 
 
 def part_of(task: Task, bucket: int, bench: Bench) -> Part:
@@ -27,35 +26,27 @@ def part_of(task: Task, bucket: int, bench: Bench) -> Part:
     with opened(task, bucket, bench, keys) as files:
         if not statement.needs_rows(task):
             return _summed(task, files)
+        if files.slots is not None:
+            return slotted.part(task, files)
         if statement.is_ranked_in_part(task) and files.dense:
-            return _head_and_tail(task, files, keys)
-        rows: Rows = read_rows(task, files, keys)
-        return bounded.part(task, rows)
+            return _ranked(task, files, keys)
+        return bounded.part(task, read_rows(task, files, keys))
 
 
-def _head_and_tail(task: Task, files: Files, keys: Keys) -> Part:
-    """Bounded by passing rows (P4.2): all of those in tiers below the bound count, so the engine adds them up itself.
+def _ranked(task: Task, files: Files, keys: Keys) -> Part:
+    """Bounded by passing rows (P4.2): all of those in tiers below the bound count, and of later ones the first.
 
-    Of later tiers a row counts while its unit has fewer passing rows before it; where every row passes, none does.
+    Where every row passes, none of a later tier does: the engine adds up the rest by itself.
     """
-    head, whole = heads(task, files), len(files.edges)
-    part = _summed(task, files, slice(head))
-    if head == whole:
-        return part
-    where = Own(dense=True, order=True)
-    tiers = [files.run(statement.places(task, where), slice(t, t + 1)) for t in range(whole)]
-    masks = ranked(task, files, tiers)
-    some = [t for t in range(head, whole) if masks[t].any()]
-    if not some:
-        return part
-    sql = statement.rows(task, where)
-    tables = [files.run(sql, slice(t, t + 1)) for t in some]
-    for t, table in zip(some, tables, strict=True):
-        if not table.column("d").equals(tiers[t].column("d")):
-            raise IntegrityFailed("rows_unsorted")
-    kept = [table.filter(pa.array(masks[t])) for t, table in zip(some, tables, strict=True)]
-    tail = bounded.part(task, rows_of(task, files, pa.concat_tables(kept), keys))
-    return Part(arrays=tuple(a + b for a, b in zip(part.arrays, tail.arrays, strict=True)))
+    head = heads(task, files)
+    if head == len(files.edges) or (task.bound.rows in files.edges and not is_filtered(task.relation)):
+        return _summed(task, files, slice(head))
+    arrays = [np.zeros((task.groups, m.width), np.int64) for m in task.measures]
+    for chunk in ranked(task, files, Own(dense=True, tier=True)):
+        part = bounded.part(task, rows_of(task, chunk, keys))
+        for into, found in zip(arrays, part.arrays, strict=True):
+            np.add(into, found, out=into)
+    return Part(arrays=tuple(arrays))
 
 
 def _summed(task: Task, files: Files, tiers: slice = slice(None)) -> Part:

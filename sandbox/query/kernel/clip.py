@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -23,9 +23,8 @@ FINEST: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A measure's T: `norm` in units of 2**-bits (`fixed_bits`), over the unit's counts or sums."""
+    """A measure's T: `norm` in units of 2**-bits (`fixed_bits`)."""
 
-    of: Literal["counts", "sums"]
     norm: int
     bits: int
 
@@ -47,8 +46,7 @@ def clipped_sums(found: Pairs, groups: int, clips: Sequence[Clip]) -> list[Ints]
     for some in sorted_blocks(found.unit, 8 * groups):
         unit, group = found.unit[some], found.group[some]
         start = run_starts(unit)
-        for i, (total, clip) in enumerate(zip(found.totals, clips, strict=True)):
-            values = total.counts if clip.of == "counts" or total.sums is None else total.sums
+        for i, (values, clip) in enumerate(zip(found.sums, clips, strict=True)):
             sums[i] += sum_by(group, groups, _clipped(start, values[some], clip.norm, clip.bits), clip.norm)
     return sums
 

@@ -1,4 +1,4 @@
-"""Distinct counts: units of each group by slots, and the values that units show, few of them each."""
+"""Distinct counts: the values that units show, few of them each."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ import numpy as np
 from sandbox.flow import Ints
 from sandbox.query.kernel.blocks import run_starts
 from sandbox.query.kernel.cells import sort_kind
-from sandbox.query.kernel.groups import KeyedOrder, Slots, keep_groups, pair_cells
+from sandbox.query.kernel.groups import KeyedOrder, keep_groups, pair_cells
 from sandbox.query.kernel.sums import Codes, Units
-
-
-def units_by_slot(slot: Units, slots: Slots, groups: int) -> Ints:
-    """Count distinct units by group, for rows in any order; shape (groups,). Memory: 1 byte a slot.
-
-    Privacy: a unit has one slot in a group, so it adds at most one to each group.
-    """
-    seen = np.zeros(len(slots.code), np.bool_)
-    seen[slot] = True
-    return np.bincount(slots.code[seen], minlength=groups)
 
 
 def distinct_values(

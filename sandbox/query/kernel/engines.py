@@ -15,6 +15,9 @@ BLOCK: Final = 128
 """Descriptors an instance may read: files of all tables that a plan reads of one bucket; planning refuses more."""
 
 
+CHUNK: Final = 1 << 17
+"""Rows that leave the engine at a time: their arrays stay in a core's own cache."""
+
 MEMORY: Final = "2GB"
 """What one instance may hold, beside the files, which lie outside of it."""
 
@@ -25,7 +28,7 @@ class Engine:
     def __init__(self) -> None:
         self._block = [os.memfd_create("reserved", os.MFD_CLOEXEC) for _ in range(BLOCK)]
         self.paths = [f"/proc/self/fd/{fd}" for fd in self._block]
-        config = {"threads": 1, "preserve_insertion_order": False, "memory_limit": MEMORY}
+        config = {"threads": 1, "preserve_insertion_order": True, "memory_limit": MEMORY}
         self._connection = duckdb.connect(":memory:", config=config)
         allowed = ", ".join(f"'{p}'" for p in self.paths)
         for setting in (
@@ -56,6 +59,18 @@ class Engine:
     def table(self, sql: str) -> pa.Table:
         """Run one statement written by `sandbox.query.expressions.sql`."""
         return self._connection.sql(sql).to_arrow_table()
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Run one statement and give its rows as they come, once none at least, in the order in which they are stored.
+
+        All of them are to be read before the next statement.
+        """
+        reader, some = self._connection.sql(sql).to_arrow_reader(CHUNK), False
+        for batch in reader:
+            some = True
+            yield batch
+        if not some:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
 
     def close(self) -> None:
         """Close the instance and free its block."""

@@ -12,7 +12,7 @@ from sandbox.catalog import SealedFile
 from sandbox.errors import IntegrityFailed
 from sandbox.objects.numbered import check_rows
 from sandbox.objects.sidecars import Slots, slot_column
-from sandbox.plans import Col, Scan
+from sandbox.plans import ADDITIVE, Col, Scan
 from sandbox.query.kernel import statement
 from sandbox.query.kernel.engines import Engine
 from sandbox.query.kernel.relation_sql import DENSE, ORDINAL, PSEUDONYM, mark
@@ -33,14 +33,27 @@ class Files:
     slots: Slots | None
     edges: tuple[int, ...]
     """Of the tiers read, where `dense`: tier i holds ordinals below edges[i]."""
+    rows: tuple[int, ...]
+    """Stored rows of each of these tiers."""
 
     def run(self, sql: str, tiers: slice = slice(None)) -> pa.Table:
         """Run a statement; over these tiers alone, where one stored table is read."""
+        return _named(self.engine.table(self._over(sql, tiers)))
+
+    def chunks(self, sql: str, tiers: slice = slice(None)) -> Iterator[pa.Table]:
+        """The same as `run`, a few rows at a time; where one stored table is read row by row, in its order."""
+        for batch in self.engine.batches(self._over(sql, tiers)):
+            yield _named(pa.Table.from_batches([batch]))
+
+    def _over(self, sql: str, tiers: slice) -> str:
         for place, listed in self.paths.items():
             some = listed[tiers] if place == mark("t", 0) else listed
             sql = sql.replace(place, ", ".join(f"'{p}'" for p in some))
-        table = self.engine.table(sql)
-        return table.rename_columns([n.removeprefix("#") for n in table.column_names])
+        return sql
+
+
+def _named(table: pa.Table) -> pa.Table:
+    return table.rename_columns([n.removeprefix("#") for n in table.column_names])
 
 
 @contextmanager
@@ -77,12 +90,15 @@ def opened(task: Task, bucket: int, bench: Bench, keys: Keys) -> Iterator[Files]
         names_of = iter(lent)
         paths = {place: tuple(next(names_of) for _ in fds) for place, fds in descriptors.items()}
         edges = tuple(first.spec.tiers[t] for t in tiers_read(task, 0))
-        yield Files(engine=engine, paths=paths, dense=dense, slot=slot, slots=slots, edges=edges)
+        rows = tuple(f.rows for f in bucket_files(task, 0, bucket))
+        yield Files(engine=engine, paths=paths, dense=dense, slot=slot, slots=slots, edges=edges, rows=rows)
 
 
 def slot_of(task: Task) -> str | None:
     """The key column whose slots can stand for it: the only key, as it is stored, in a version that has them."""
     if not statement.needs_rows(task) or len(task.keys) != 1 or task.bound.form == "rows":
+        return None
+    if task.stage == "values" and any(m.kind not in {*ADDITIVE, "units"} for m in task.measures):
         return None
     expr, table = task.keys[0].expr, task.tables[0]
     plain = isinstance(expr, Col) and table.spec.column(expr.name) is not None

@@ -1,7 +1,7 @@
 """Bounding by groups: sums of each (unit, group) pair, the choice of a unit's groups, and the clamp of each pair.
 
-Two ways to pairs: by the stored slot of each row, or by the group's code where no slot is stored. Both keep the same
-pairs and give the same integers; memory as in `cells`.
+Here by the group's code of each row; `slotted` finds the same pairs by stored slots, with the same integers. Memory as
+in `cells`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sandbox.flow import Ints
 from sandbox.query.kernel.blocks import Block, run_lengths, run_places, run_starts, sorted_blocks, unit_blocks
 from sandbox.query.kernel.cells import cell_totals
-from sandbox.query.kernel.sums import Codes, Column, Mask, Totals, Units, sum_by
+from sandbox.query.kernel.sums import Codes, Column, Mask, Units, sum_by
 
 KeyedOrder: TypeAlias = Callable[[Units, Ints], npt.NDArray[np.uint64]]
 """Keyed order of a unit's values: units and codes of n pairs -> uint64 of shape (n, words), most significant first.
@@ -28,34 +28,14 @@ distinct values of one unit get distinct words.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """The (unit, group) pairs that have rows: by unit, then by group code or by slot; and each measure's totals."""
+    """The (unit, group) pairs that have rows: by unit, then by group code or by slot; and what each measure adds up.
+
+    `sums`: of each measure its sum in the pair, or how many rows of it are not NULL where it has no values.
+    """
 
     unit: Units
     group: Ints
-    totals: tuple[Totals, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
-    """A bucket's slots of one key column: each slot's unit and group code, by unit and then in keyed order."""
-
-    owner: Units
-    code: Ints
-
-    @classmethod
-    def of(cls, first: Codes, code: Codes) -> Slots:
-        """From the sidecar: `first` has each unit's first slot and, last, the number of slots; shape (units + 1,)."""
-        edges = np.asarray(first, np.int64)
-        owner = np.repeat(np.arange(len(first) - 1, dtype=np.uint32), run_lengths(edges[:-1], int(edges[-1])))
-        return cls(owner=owner, code=np.asarray(code, np.int64))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clamp:
-    """What one pair may add to a measure: to its count, and in absolute value to its sum."""
-
-    count: int
-    sum: int
+    sums: tuple[Ints, ...]
 
 
 def pairs(unit: Units, group: Codes, groups: int, columns: Sequence[Column], *, most: int | None = None) -> Pairs:
@@ -87,39 +67,19 @@ def _block_pairs(
     size = (block.high - block.low) * groups
     found, totals = cell_totals(cell, size, [block.column(c) for c in columns], most=most, spread=groups)
     whose = found // groups
-    return Pairs(unit=(whose + block.low).astype(np.uint32), group=found - whose * groups, totals=totals)
+    sums = tuple(t.counts if t.sums is None else t.sums for t in totals)
+    return Pairs(unit=(whose + block.low).astype(np.uint32), group=found - whose * groups, sums=sums)
 
 
 def _joined(parts: Sequence[Pairs]) -> Pairs:
     """Pairs of blocks of ascending units."""
     if len(parts) == 1:
         return parts[0]
-    totals = []
-    for column in zip(*(p.totals for p in parts), strict=True):
-        sums = [t.sums for t in column if t.sums is not None]
-        totals.append(
-            Totals(counts=np.concatenate([t.counts for t in column]), sums=np.concatenate(sums) if sums else None)
-        )
     return Pairs(
         unit=np.concatenate([p.unit for p in parts]),
         group=np.concatenate([p.group for p in parts]),
-        totals=tuple(totals),
+        sums=tuple(np.concatenate(sums) for sums in zip(*(p.sums for p in parts), strict=True)),
     )
-
-
-def slot_pairs(slot: Units, slots: Slots, columns: Sequence[Column], *, most: int | None = None) -> Pairs:
-    """Sum each column by the slot of each row, for rows in any order.
-
-    Returns:
-        The pairs by slot: by unit and, within a unit, in keyed order of the groups.
-
-    Raises:
-        IntegrityFailed: `values_exceed_bound`.
-    """
-    found, totals = cell_totals(slot, len(slots.code), columns, most=most)
-    if len(found) == len(slots.code):
-        return Pairs(unit=slots.owner, group=slots.code, totals=totals)
-    return Pairs(unit=slots.owner[found], group=slots.code[found], totals=totals)
 
 
 def pair_cells(unit: Units, group: Codes, groups: int) -> tuple[Ints, int]:
@@ -132,7 +92,7 @@ def pair_cells(unit: Units, group: Codes, groups: int) -> tuple[Ints, int]:
 
 
 def keep_first(unit: Units, most: int) -> Mask:
-    """Mark each unit's `most` first pairs, for pairs by unit and within it in keyed order (`slot_pairs`)."""
+    """Mark each unit's `most` first pairs, for pairs by unit and within it in keyed order, as slots stand."""
     keep = np.ones(len(unit), np.bool_)
     if most < 1:
         keep[:] = False
@@ -196,34 +156,27 @@ def keyed_places(unit: Units, words: npt.NDArray[np.uint64]) -> Ints:
     return np.lexsort((*words.T[::-1], unit))
 
 
-def clamped_sums(found: Pairs, keep: Mask | None, groups: int, clamps: Sequence[Clamp]) -> list[Totals]:
-    """Clamp each kept pair's totals and add them up by group.
+def clamped_sums(found: Pairs, keep: Mask | None, groups: int, clamps: Sequence[int]) -> list[Ints]:
+    """Clamp each kept pair's sums and add them up by group.
 
     Args:
         found: the pairs.
         keep: which of them count; None: all.
         groups: number of group codes.
-        clamps: for each measure what a pair may add.
+        clamps: for each measure what a pair may add, in absolute value.
 
     Returns:
-        Totals of shape (groups,) for each measure.
+        Sums of shape (groups,) for each measure.
 
-    Privacy: with g pairs kept a unit, one unit moves a count by at most g * count in L1, sqrt(g) * count in L2, and a
-    sum by g * sum and sqrt(g) * sum: it adds to at most g groups, at most the clamp to each.
+    Privacy: with g pairs kept a unit, one unit moves a measure by at most g * clamp in L1 and sqrt(g) * clamp in L2: it
+    adds to at most g groups, at most the clamp to each.
     """
-    clamped = [
-        Totals(counts=np.zeros(groups, np.int64), sums=None if t.sums is None else np.zeros(groups, np.int64))
-        for t in found.totals
-    ]
+    clamped = [np.zeros(groups, np.int64) for _ in clamps]
     for some in sorted_blocks(found.unit, 8 * groups):
         kept = None if keep is None else np.flatnonzero(keep[some])
         group = _picked(found.group[some], kept)
-        for into, total, clamp in zip(clamped, found.totals, clamps, strict=True):
-            counts = np.minimum(_picked(total.counts[some], kept), clamp.count)
-            np.add(into.counts, sum_by(group, groups, counts, clamp.count), out=into.counts)
-            if into.sums is not None and total.sums is not None:
-                sums = np.clip(_picked(total.sums[some], kept), -clamp.sum, clamp.sum)
-                np.add(into.sums, sum_by(group, groups, sums, clamp.sum), out=into.sums)
+        for into, sums, clamp in zip(clamped, found.sums, clamps, strict=True):
+            np.add(into, sum_by(group, groups, np.clip(_picked(sums[some], kept), -clamp, clamp), clamp), out=into)
     return clamped
 
 

@@ -33,8 +33,17 @@ def declared_codes(keys: Sequence[Key], table: pa.Table) -> Ints:
     codes = np.zeros(table.num_rows, dtype=np.int64)
     for i, key in enumerate(keys):
         domain = key.domain or ()
-        codes = codes * len(domain) + positions(domain, table.column(f"k{i}"))
+        named = f"c{i}" in table.column_names
+        place = _places(table.column(f"c{i}")) if named else positions(domain, table.column(f"k{i}"))
+        codes = codes * len(domain) + place if i else place
     return codes
+
+
+def _places(column: pa.ChunkedArray) -> Ints:
+    """Places in a domain, from 1, as the engine looked them up."""
+    if column.null_count:
+        raise IntegrityFailed("key_outside_domain")
+    return np.asarray(column.to_numpy(), np.int64) - 1
 
 
 def positions(domain: Sequence[Scalar], column: pa.ChunkedArray, *, strict: bool = True) -> Ints:
@@ -44,12 +53,34 @@ def positions(domain: Sequence[Scalar], column: pa.ChunkedArray, *, strict: bool
         IntegrityFailed: `key_outside_domain`.
     """
     known = [v for v in domain if v is not None]
+    if strict and not column.null_count and known and pa.types.is_integer(column.type):
+        return _looked_up(domain, np.asarray(column.to_numpy(), np.int64))
     text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     kind = column.type if text else pa.int64()
     found = pc.index_in(column.cast(kind), value_set=pa.array(known, type=kind))
     null_place = list(domain).index(None) if None in domain else -1
     places = np.asarray(pc.fill_null(pc.if_else(pc.is_null(column), null_place, found), -1), dtype=np.int64)
     if strict and (places < 0).any():
+        raise IntegrityFailed("key_outside_domain")
+    return places
+
+
+def _looked_up(domain: Sequence[Scalar], values: Ints) -> Ints:
+    """Where integers stand in a domain whose values lie close together: by a table, else by searching."""
+    known = np.array([v for v in domain if v is not None], np.int64)
+    at = np.array([i for i, v in enumerate(domain) if v is not None], np.int64)
+    order = np.argsort(known)
+    known, at = known[order], at[order]
+    low, span = int(known[0]), int(known[-1]) - int(known[0]) + 1
+    if span <= 4 * len(known):
+        table = np.full(span + 1, -1, np.int64)
+        table[known - low] = at
+        inside = (values >= low) & (values < low + span)
+        places = table[np.where(inside, values - low, span)] if not inside.all() else table[values - low]
+    else:
+        place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+        places = np.where(known[place] == values, at[place], -1)
+    if len(places) and int(places.min()) < 0:
         raise IntegrityFailed("key_outside_domain")
     return places
 

@@ -41,52 +41,47 @@ def first_rows(unit: Units, order: Sequence[Ints], k: int) -> Mask:
     return keep
 
 
-def tail_rank(
-    tiers: Sequence[Units],
-    *,
-    first_tail: int,
-    k: int,
-    units: int,
-    ordinals: Sequence[npt.NDArray[np.integer]] | None = None,
-) -> list[Mask]:
-    """Mark the k rows of lowest ordinal of each unit among passing rows that lie in tiers of ascending ordinals.
+class Ranks:
+    """Which rows are among their unit's first k passing ones, as passing rows come tier by tier (P4.2).
 
-    A passing row's rank among its unit's passing rows is at most its ordinal, so every row of a tier below k survives.
-    A row of a later tier survives while its place in its unit's run, plus the unit's rows in all tiers before, is
-    below k.
+    A passing row's rank among its unit's passing rows is at most its ordinal, so every row of a tier below k survives:
+    `count` takes those. A row of a later tier survives while its place in its unit's run, plus the unit's rows before,
+    is below k: `keep` takes those, each tier by (unit, ordinal), tiers ascending, in chunks that may end anywhere.
+    Memory: 8 bytes a unit, and 40 bytes a run of a chunk.
 
     Args:
-        tiers: each tier's units; tier t's ordinals all lie below those of tier t + 1. Tiers from `first_tail` on are
-            by (unit, ordinal); those before are only counted, so that their order, and how they are parted, is free.
-        first_tail: the first tier whose ordinals are not all below k; k is the lower edge of this tier.
         k: rows a unit keeps.
-        units: number of units in the bucket.
-        ordinals: each tier's ordinals, to check the tail strictly; None checks the order of units alone.
+        units: how many units the bucket has.
 
-    Returns:
-        A mask for each tier. Memory: 16 bytes a unit, 40 bytes a run of the tail, 1 byte a row.
-
-    Raises:
-        IntegrityFailed: `rows_unsorted`: a tail tier is not sorted, so places in runs would mean nothing.
-
-    Privacy: equals `first_rows` over the tiers; a row's fate depends on its unit's own rows alone (P4.2, P4.3).
+    Privacy: equals `first_rows` over all of the rows; a row's fate depends on its unit's own rows alone (P4.2, P4.3).
     """
-    _check_sorted(tiers[first_tail:], None if ordinals is None else ordinals[first_tail:])
-    masks = [np.ones(len(unit), np.bool_) for unit in tiers[:first_tail]]
-    if all(len(unit) == 0 for unit in tiers[first_tail:]):
-        return masks + [np.ones(0, np.bool_) for _ in tiers[first_tail:]]
-    left = np.full(units, k, np.int64)
-    for unit in tiers[:first_tail]:
-        left -= np.bincount(unit, minlength=units)
-    for unit in tiers[first_tail:]:
+
+    def __init__(self, k: int, units: int) -> None:
+        self._left = np.full(units, k, np.int64)
+        self._last = (-1, -1)
+
+    def count(self, unit: Units) -> None:
+        """Take rows that all survive, in any order."""
+        np.subtract.at(self._left, unit.astype(np.intp), 1)
+
+    def keep(self, unit: Units, tier: int) -> Mask:
+        """Take rows of one tier of the tail, and mark those that survive.
+
+        Raises:
+            IntegrityFailed: `rows_unsorted`: places in runs would mean nothing.
+        """
+        if not len(unit):
+            return np.ones(0, np.bool_)
+        if (tier, int(unit[0])) < self._last or not (unit[1:] >= unit[:-1]).all():
+            raise IntegrityFailed("rows_unsorted")
+        self._last = tier, int(unit[-1])
         start = run_starts(unit)
         length = run_lengths(start, len(unit))
-        whose = unit[start]
-        kept = np.clip(left[whose], 0, length)
-        left[whose] -= kept
-        kept_then_not = np.stack([kept, length - kept], axis=1).ravel()
-        masks.append(np.repeat(np.tile([True, False], len(start)), kept_then_not))
-    return masks
+        whose = unit[start].astype(np.intp)
+        kept = np.clip(self._left[whose], 0, length)
+        self._left[whose] -= kept
+        keep: Mask = np.arange(len(unit)) < np.repeat(start + kept, length)
+        return keep
 
 
 def _sorted_places(unit: Units, order: Sequence[Ints]) -> Ints:
@@ -100,14 +95,3 @@ def _sorted_places(unit: Units, order: Sequence[Ints]) -> Ints:
             return np.argsort(word, kind=sort_kind(word, 1 << min(bits, 62)))
     keys: list[npt.NDArray[np.integer]] = [*reversed(order), unit]
     return np.lexsort(keys)
-
-
-def _check_sorted(tiers: Sequence[Units], ordinals: Sequence[npt.NDArray[np.integer]] | None) -> None:
-    for t, unit in enumerate(tiers):
-        if ordinals is None:
-            fine = bool((unit[1:] >= unit[:-1]).all())
-        else:
-            word = unit.astype(np.uint64) << np.uint64(32) | ordinals[t].astype(np.uint64)
-            fine = bool((word[1:] > word[:-1]).all())
-        if not fine:
-            raise IntegrityFailed("rows_unsorted")

@@ -1,7 +1,8 @@
 """From a relation to a SELECT over a bucket's files, written from the plan alone, never from a user (P3.1).
 
 Beside a relation's own columns it can give what says whose a row is: `#u` its pseudonym, `#d` its unit's dense index,
-`#s` its slot, `#o0…` its place in the unit's keyed order. No declared name begins with `#`, and no name has one twice.
+`#s` its slot, `#t` its tier, `#o0…` its place in the unit's keyed order. No declared name begins with `#`, and none has
+one twice.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ DENSE = "ui"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """What of a row's unit is wanted. The dense index and a slot are columns of one stored table alone."""
+    """What of a row's unit is wanted. The dense index, a slot and the tier are of one stored table alone."""
 
     unit: bool = False
     dense: bool = False
     slot: str | None = None
+    tier: bool = False
     order: bool = False
 
     def names(self, relation: Relation) -> list[str]:
         """The columns that carry it."""
         order = [f'"#o{i}"' for i in range(order_width(relation) if self.order else 0)]
-        return ['"#u"'] * self.unit + ['"#d"'] * self.dense + ['"#s"'] * (self.slot is not None) + order
+        slot, tier = ['"#s"'] * (self.slot is not None), ['"#t"'] * self.tier
+        return ['"#u"'] * self.unit + ['"#d"'] * self.dense + slot + tier + order
 
 
 def mark(kind: str, number: int) -> str:
@@ -89,6 +92,7 @@ def _scan(scan: Scan, needed: frozenset[str], own: Own) -> str:
     written = [f'{PSEUDONYM} AS "#u"'] * own.unit + [f'{DENSE} AS "#d"'] * own.dense
     if own.slot is not None:
         written.append(f'{quote(slot_column(own.slot))} AS "#s"')
+    written += ['file_index::UTINYINT AS "#t"'] * own.tier  # files are named in order of their tiers
     written += [f'{ORDINAL}::BIGINT AS "#o0"'] * own.order
     written += [f"{quote(n.removeprefix(scan.prefix))} AS {quote(n)}" for n in sorted(needed)]
     cut = "" if scan.rows is None else f" WHERE {ORDINAL} < {scan.rows}"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from sandbox.plans import ADDITIVE, Expr, Measure
-from sandbox.query.expressions.sql import render
+from typing import Final
+
+from sandbox.plans import ADDITIVE, Expr, Key, Measure
+from sandbox.query.expressions.sql import literal, render
 from sandbox.query.kernel.relation_sql import Own, columns_in, columns_read, order_width, select
 from sandbox.query.kernel.task import Task
 from sandbox.query.planning.sizes import is_filtered, keeps_order
 
 COUNTED = frozenset({"quantile", "histogram"})
 """Measures that only need to know how often each value occurs."""
+
+CODED: Final = 256
+"""A declared text of no more values leaves the engine as its place in the domain: it is looked up once a dictionary."""
+_INTEGERS: Final = (("TINYINT", 7), ("SMALLINT", 15), ("INTEGER", 31))
 
 
 def needs_rows(task: Task) -> bool:
@@ -40,11 +46,14 @@ def counted(task: Task, number: int) -> str:
 
 
 def rows(task: Task, own: Own, *, keyed: bool = True) -> str:
-    """Every passing row: what is wanted of its unit, #k0…, and #m0… of what measures read."""
+    """Every passing row: what is wanted of its unit, #k0… or #c0…, and #m0… of what measures read.
+
+    #c0 is a key's place in its declared domain, from 1; NULL for a value outside.
+    """
     source = select(task.relation, needed(task, keyed=keyed), own)
     measured = task.measures if task.stage != "keys" else ()
     values = [f'{_value(m)} AS "#m{i}"' for i, m in enumerate(measured) if m.expr is not None]
-    keys = _keys(task) if keyed else []
+    keys = [_code(k, i) if _coded(task, k) else _key(k, i) for i, k in enumerate(task.keys)] if keyed else []
     return f"SELECT {', '.join([*own.names(task.relation), *keys, *values])} FROM ({source})"
 
 
@@ -77,8 +86,21 @@ def needed(task: Task, *, keyed: bool = True) -> frozenset[str]:
 
 
 def _keys(task: Task) -> list[str]:
-    kinds = ["VARCHAR" if k.type.value == "text" else "BIGINT" for k in task.keys]
-    return [f'{render(k.expr)}::{kind} AS "#k{i}"' for i, (k, kind) in enumerate(zip(task.keys, kinds, strict=True))]
+    return [_key(k, i) for i, k in enumerate(task.keys)]
+
+
+def _key(key: Key, number: int) -> str:
+    return f'{render(key.expr)}::{"VARCHAR" if key.type.value == "text" else "BIGINT"} AS "#k{number}"'
+
+
+def _coded(task: Task, key: Key) -> bool:
+    plain = task.labels is None and task.stage != "keys"
+    return plain and key.domain is not None and key.type.value == "text" and len(key.domain) <= CODED
+
+
+def _code(key: Key, number: int) -> str:
+    domain = ", ".join(literal(v) for v in key.domain or ())
+    return f'list_position([{domain}]::VARCHAR[], {render(key.expr)}) AS "#c{number}"'
 
 
 def _value(measure: Measure) -> str:
@@ -86,8 +108,15 @@ def _value(measure: Measure) -> str:
         raise TypeError("nothing is read of a row")
     if measure.kind in {"present", "units"}:
         return f"({render(measure.expr)} IS NOT NULL)"
-    text = measure.kind in {"distinct", "top"} and measure.type.value == "text"
-    return f"{render(measure.expr)}::{'VARCHAR' if text else 'BIGINT'}"
+    if measure.kind in {"distinct", "top"}:
+        return f"{render(measure.expr)}::{'VARCHAR' if measure.type.value == 'text' else 'BIGINT'}"
+    return f"{render(measure.expr)}::{_integer(measure.lower, measure.upper)}"
+
+
+def _integer(lower: int, upper: int) -> str:
+    """The narrowest type that holds all of the range: what leaves the engine is paid for by its bytes."""
+    bits = max((-lower - 1 if lower < 0 else lower).bit_length(), (-upper - 1 if upper < 0 else upper).bit_length())
+    return next((name for name, most in _INTEGERS if bits <= most), "BIGINT")
 
 
 def _aggregate(measure: Measure) -> str:

@@ -7,7 +7,7 @@ from declared bounds alone. Memory of a call: some 20 bytes a row of one step, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -30,14 +30,17 @@ _LOW: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One measure's rows: `values` (None: rows are only counted), `valid` (None: no NULL), and max |value|.
+    """One measure's rows: `values` (None: rows are only counted), `valid` (None: no NULL), and what is added up.
 
-    Values where `valid` is false may be anything.
+    That is each value less `center`, or the square of it; `bound` is its largest size. Values come in any integer type,
+    and may be anything where `valid` is false.
     """
 
-    values: Ints | None = None
+    values: npt.NDArray[np.integer] | None = None
     valid: Mask | None = None
     bound: int = 0
+    center: int = 0
+    square: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +99,10 @@ def sum_by(group: Codes, groups: int, values: Ints, bound: int, valid: Mask | No
 
 def part(column: Column, rows: slice) -> Column:
     """Some of a column's rows."""
-    return Column(
+    return replace(
+        column,
         values=None if column.values is None else column.values[rows],
         valid=None if column.valid is None else column.valid[rows],
-        bound=column.bound,
     )
 
 
@@ -151,10 +154,16 @@ def _counted(place: Places, groups: int, valid: Mask | None) -> Ints:
 
 
 def checked(column: Column) -> Ints:
-    """The column's values with 0 for NULL, within the bound that every proof here rests on."""
+    """What the column's rows add, with 0 for NULL, within the bound that every proof here rests on."""
     if column.values is None:
         return np.zeros(0, np.int64)
-    values = column.values if column.valid is None else np.where(column.valid, column.values, 0)
+    values = np.asarray(column.values, np.int64)
+    if column.center:
+        values = values - column.center
+    if column.valid is not None:
+        values = np.where(column.valid, values, 0)
+    if column.square:
+        values = values * values
     if len(values) and (int(values.max()) > column.bound or int(values.min()) < -column.bound):
         raise IntegrityFailed("values_exceed_bound", bound=column.bound)
     return values

@@ -43,8 +43,8 @@ MORE: Final = (
         name="lag over tiers",
         story="Passing rows of a later tier are ranked as if the tiers before held none of their unit's.",
         file="sandbox/query/kernel/ranks.py",
-        old="    for unit in tiers[:first_tail]:\n        left -= np.bincount(unit, minlength=units)\n",
-        new="",
+        old="        np.subtract.at(self._left, unit.astype(np.intp), 1)\n",
+        new="        pass\n",
         caught_by=f"{CAUGHT}::test_rows_of_later_tiers_count_on_from_those_before",
     ),
     Exhibit(
@@ -52,7 +52,7 @@ MORE: Final = (
         story="Rows are ranked by their place in a run although a unit's rows lie apart, as a join leaves them.",
         file="sandbox/query/kernel/ranks.py",
         old='            raise IntegrityFailed("rows_unsorted")\n',
-        new="            return\n",
+        new="            pass\n",
         caught_by=f"{CAUGHT}::test_a_tail_out_of_order_is_refused_or_cut_all_the_same",
     ),
     Exhibit(

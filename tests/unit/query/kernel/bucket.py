@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from sandbox.query.kernel.groups import Slots
-from sandbox.query.kernel.sums import Column
+from sandbox.query.kernel.groups import Pairs, pairs
+from sandbox.query.kernel.slotted import Cells
+from sandbox.query.kernel.sums import Column, part
 
 Row = tuple[int, str, int | None]
 LABELS = ("a", "b", "c", "d", "e")
@@ -44,12 +45,24 @@ class Bucket:
         slots = sorted(held, key=lambda s: (s[0], keyed(*s)))
         number = {s: i for i, s in enumerate(slots)}
         self.slot = np.array([number[p, g] for p, g, _ in self.rows], np.uint32)
-        first = np.searchsorted([p for p, _ in slots], [*self.pseudonyms, 1 << 40])
-        self.slots = Slots.of(first.astype(np.uint32), np.array([code[g] for _, g in slots], np.uint32))
+        self.owner = np.array([index[p] for p, _ in slots], np.uint32)
+        self.code = np.array([code[g] for _, g in slots], np.int64)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         return (Column(), Column(valid=self.valid), Column(values=self.values, valid=self.valid, bound=BOUND))
+
+    def slot_pairs(self, columns: tuple[Column, ...] | None = None, *, chunk: int = 7) -> Pairs:
+        """Its pairs by slots, of rows that come a few at a time."""
+        columns = self.columns if columns is None else columns
+        cells = Cells(len(self.owner), columns, most=max(len(self.rows), 1))
+        for low in range(0, len(self.rows), chunk):
+            cells.add(self.slot[low : low + chunk], [part(c, slice(low, low + chunk)) for c in columns])
+        return cells.pairs(slice(None), self.owner, self.code)
+
+    def group_pairs(self, columns: tuple[Column, ...] | None = None) -> Pairs:
+        """The same by the codes of groups."""
+        return pairs(self.unit, self.group, len(LABELS), self.columns if columns is None else columns)
 
     def hash_of(self, unit: npt.NDArray[np.uint32], code: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
         both = [keyed(self.pseudonyms[u], self.labels[c]) for u, c in zip(unit.tolist(), code.tolist(), strict=True)]

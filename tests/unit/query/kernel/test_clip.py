@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from sandbox.query.kernel import blocks
 from sandbox.query.kernel.clip import Clip, ceil_root, clipped, clipped_sums, fixed, fixed_bits
-from sandbox.query.kernel.groups import pairs, slot_pairs
 from sandbox.query.kernel.sums import Column
 from tests.promises import promise
 from tests.unit.query.kernel.bucket import BOUND, BUCKETS, LABELS, Bucket
@@ -105,12 +104,12 @@ def test_one_unit_moves_sums_by_at_most_t(block: int, bucket: Bucket, norm: int,
 def check_one_unit(bucket: Bucket, norm: int, gone: int) -> None:
     other = bucket.without(gone)
     bits = fixed_bits(LARGEST, norm, 20)
-    clips = [Clip(of="counts", norm=2 << bits, bits=bits), Clip(of="sums", norm=norm << bits, bits=bits)]
+    clips = [Clip(norm=2 << bits, bits=bits), Clip(norm=norm << bits, bits=bits)]
     answers = []
     for b in (bucket, other):
         columns = (Column(), Column(values=b.values, valid=b.valid, bound=BOUND))
-        slotted = clipped_sums(slot_pairs(b.slot, b.slots, columns), len(LABELS), clips)
-        coded = clipped_sums(pairs(b.unit, b.group, len(LABELS), columns), len(LABELS), clips)
+        slotted = clipped_sums(b.slot_pairs(columns), len(LABELS), clips)
+        coded = clipped_sums(b.group_pairs(columns), len(LABELS), clips)
         assert [s.tolist() for s in slotted] == [s.tolist() for s in coded]
         answers.append([b.by_label(s) for s in slotted])
     for one, two, clip in zip(*answers, clips, strict=True):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.query.kernel import greedy as greedy_module
-from sandbox.query.kernel.distinct import distinct_values, shows, units_by_slot
+from sandbox.query.kernel.distinct import distinct_values, shows
 from sandbox.query.kernel.greedy import greedy_values
 from tests.promises import promise
 from tests.unit.query.kernel.bucket import LABELS, PSEUDONYMS, Bucket, keyed
@@ -97,13 +95,6 @@ def test_greed_on_many_units_equals_turn_by_turn() -> None:
         for u in sorted(lists, key=lambda u: (len(lists[u]), u)):
             covered |= set([v for v in lists[u] if v not in covered][:1])
     assert codes.tolist() == sorted(covered)
-
-
-@given(rows=ROWS)
-def test_units_by_slot_counts_each_unit_once(rows: list[tuple[int, str, int | None]]) -> None:
-    bucket = Bucket(list(rows), extra=[(20, "a")])
-    units = Counter(g for _, g in {(p, g) for p, g, _ in rows})
-    assert bucket.by_label(units_by_slot(bucket.slot, bucket.slots, len(LABELS))) == {g: units[g] for g in LABELS}
 
 
 def test_codes_too_many_for_one_word_are_sorted_apart() -> None:

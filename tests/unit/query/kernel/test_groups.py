@@ -12,22 +12,14 @@ from hypothesis import strategies as st
 
 from sandbox.errors import IntegrityFailed
 from sandbox.query.kernel import blocks, cells
-from sandbox.query.kernel.groups import (
-    Clamp,
-    Pairs,
-    clamped_sums,
-    keep_first,
-    keep_groups,
-    pairs,
-    slot_pairs,
-    units_of,
-)
-from sandbox.query.kernel.sums import Column, Totals
+from sandbox.query.kernel.groups import Pairs, clamped_sums, keep_first, keep_groups, pairs, units_of
+from sandbox.query.kernel.slotted import Cells
+from sandbox.query.kernel.sums import Column
 from tests.promises import promise
 from tests.unit.query.kernel.bucket import BOUND, BUCKETS, LABELS, Bucket
 
 WAYS = ("counting", "sorting", "by order")
-CLAMPS = (Clamp(count=2, sum=0), Clamp(count=1, sum=0), Clamp(count=3, sum=1500))
+CLAMPS = (2, 1, 1500)
 
 
 @pytest.fixture(params=WAYS, scope="module")
@@ -45,8 +37,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def both_forms(bucket: Bucket, most: int) -> list[tuple[Pairs, np.ndarray]]:
-    slotted = slot_pairs(bucket.slot, bucket.slots, bucket.columns)
-    found = pairs(bucket.unit, bucket.group, len(LABELS), bucket.columns)
+    slotted, found = bucket.slot_pairs(), bucket.group_pairs()
     return [
         (slotted, keep_first(slotted.unit, most)),
         (found, keep_groups(found.unit, found.group, most, bucket.hash_of)),
@@ -54,10 +45,9 @@ def both_forms(bucket: Bucket, most: int) -> list[tuple[Pairs, np.ndarray]]:
 
 
 def named(bucket: Bucket, found: Pairs, keep: np.ndarray) -> dict[tuple[int, str], tuple[int, ...]]:
-    """Each kept pair's totals, under names that no code enters."""
-    numbers = [n for t in found.totals for n in (t.counts, t.sums) if n is not None]
+    """Each kept pair's sums, under names that no code enters."""
     return {
-        (bucket.pseudonyms[found.unit[i]], bucket.labels[found.group[i]]): tuple(int(n[i]) for n in numbers)
+        (bucket.pseudonyms[found.unit[i]], bucket.labels[found.group[i]]): tuple(int(n[i]) for n in found.sums)
         for i in np.flatnonzero(keep)
     }
 
@@ -69,16 +59,15 @@ def test_each_form_equals_brute_force(way: str, bucket: Bucket, most: int) -> No
     for p, g in bucket.kept(most):
         theirs = [v for q, h, v in bucket.rows if (q, h) == (p, g)]
         present = [v for v in theirs if v is not None]
-        expected[p, g] = (len(theirs), len(present), len(present), sum(present))
-    clamped: list[Counter[str]] = [Counter() for _ in range(4)]
+        expected[p, g] = (len(theirs), len(present), sum(present))
+    clamped: list[Counter[str]] = [Counter() for _ in range(3)]
     for (_, g), numbers in expected.items():
-        for total, number, least, greatest in zip(clamped, numbers, (0, 0, 0, -1500), (2, 1, 3, 1500), strict=True):
-            total[g] += max(least, min(number, greatest))
+        for total, number, clamp in zip(clamped, numbers, CLAMPS, strict=True):
+            total[g] += max(-clamp, min(number, clamp))
     for found, keep in both_forms(bucket, most):
         assert named(bucket, found, keep) == expected
         sums = clamped_sums(found, keep, len(LABELS), CLAMPS)
-        for wanted, got in zip(clamped, [sums[0].counts, sums[1].counts, sums[2].counts, sums[2].sums], strict=True):
-            assert got is not None
+        for wanted, got in zip(clamped, sums, strict=True):
             assert bucket.by_label(got) == {g: wanted[g] for g in LABELS}
         units = Counter(g for _, g in expected)
         assert bucket.by_label(units_of(found, keep, len(LABELS))) == {g: units[g] for g in LABELS}
@@ -95,9 +84,7 @@ def test_a_unit_moves_at_most_its_bound_and_no_other_unit(bucket: Bucket, most: 
         before = clamped_sums(found, keep, len(LABELS), CLAMPS)
         after = clamped_sums(fewer, kept, len(LABELS), CLAMPS)
         for clamp, one, two in zip(CLAMPS, before, after, strict=True):
-            check_distance(bucket.by_label(one.counts), other.by_label(two.counts), most, clamp.count)
-            if one.sums is not None and two.sums is not None:
-                check_distance(bucket.by_label(one.sums), other.by_label(two.sums), most, clamp.sum)
+            check_distance(bucket.by_label(one), other.by_label(two), most, clamp)
 
 
 def check_distance(one: dict[str, int], two: dict[str, int], most: int, clamp: int) -> None:
@@ -149,13 +136,29 @@ def test_ways_agree_on_many_rows(bound: int) -> None:
                 patch.setattr(cells, "_SPARSE", sparse)
                 patch.setattr(blocks, "_BLOCK", block)
                 found = pairs(unit_, group, groups, columns)
-            answers.append(tuple(a.tolist() for a in (found.unit, found.group, *numbers_of(found.totals))))
+            answers.append(tuple(a.tolist() for a in (found.unit, found.group, *found.sums)))
         assert answers[0] == answers[1] == answers[2] == answers[3]
-        assert sum(answers[0][3]) == int(values.sum())
+        assert sum(answers[0][2]) == int(values.sum())
 
 
-def numbers_of(totals: tuple[Totals, ...]) -> list[np.ndarray]:
-    return [n for t in totals for n in (t.counts, t.sums) if n is not None]
+@pytest.mark.parametrize("bound", [1, 1 << 20, 1 << 52, 1 << 61])
+def test_lanes_share_words_and_do_not_run_over(bound: int) -> None:
+    """Each cell is filled to what is declared, with the largest values of either sign and with NULLs."""
+    most = max(1, min(1000, (1 << 61) // bound))
+    slot = np.repeat(np.arange(3, dtype=np.uint32), most)
+    ends = np.repeat(np.array([bound, -bound, bound]), most)
+    valid = slot != 2
+    columns = (
+        Column(), Column(valid=valid), Column(values=ends, bound=bound), Column(values=ends, valid=valid, bound=bound),
+        Column(values=ends % 3, bound=4, center=2, square=True),
+    )  # fmt: skip
+    cells = Cells(3, columns, most=most)
+    cells.add(slot, columns)
+    found = cells.pairs(slice(None), np.arange(3, dtype=np.uint32), np.array([0, 1, -1]))
+    squares = [most * (int(e) % 3 - 2) ** 2 for e in (bound, -bound)]
+    assert found.group.tolist() == [0, 1]
+    expected = [[most, most], [most, most], [most * bound, -most * bound], [most * bound, -most * bound], squares]
+    assert [s.tolist() for s in found.sums] == expected
 
 
 @pytest.mark.usefixtures("way")
@@ -163,8 +166,8 @@ def test_nothing_and_values_outside_their_bound() -> None:
     empty = Bucket([], extra=[(1, "a")])
     for found, keep in both_forms(empty, 3):
         assert len(found.unit) == len(keep) == 0
-        assert [t.counts.tolist() for t in clamped_sums(found, keep, 5, CLAMPS)] == [[0] * 5] * 3
+        assert [t.tolist() for t in clamped_sums(found, keep, 5, CLAMPS)] == [[0] * 5] * 3
     wrong = Bucket([(1, "a", BOUND + 1)])
     with pytest.raises(IntegrityFailed) as caught:
-        slot_pairs(wrong.slot, wrong.slots, wrong.columns)
+        wrong.slot_pairs()
     assert caught.value.code == "values_exceed_bound"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import IntegrityFailed
-from sandbox.query.kernel.ranks import first_rows, tail_rank
+from sandbox.query.kernel.ranks import Ranks, first_rows
 from tests.promises import promise
 
 LEAST, GREATEST = -(1 << 63), (1 << 63) - 1
@@ -40,9 +40,26 @@ EDGES = (1, 3, 10, 100)
 COUNTS = st.lists(st.one_of(st.integers(0, 30), st.just(100)), min_size=1, max_size=6)
 
 
+def kept_of(
+    head: list[np.ndarray], tail: list[np.ndarray], *, k: int, units: int, chunk: int = 1 << 16
+) -> list[np.ndarray]:
+    """Each tail tier's mask, of rows that come a few at a time."""
+    ranks = Ranks(k, units)
+    for unit in head:
+        ranks.count(unit)
+    masks = []
+    for tier, unit in enumerate(tail):
+        parts = [ranks.keep(unit[low : low + chunk], tier) for low in range(0, len(unit), chunk)]
+        masks.append(np.concatenate([np.zeros(0, np.bool_), *parts]))
+    return masks
+
+
 @promise("P4.2")
-@given(counts=COUNTS, share=st.sampled_from([0.02, 0.2, 0.6, 1.0]), seed=st.integers(0, 99), head=st.integers(0, 3))
-def test_tail_rank_keeps_what_sorting_keeps(counts: list[int], share: float, seed: int, head: int) -> None:
+@given(
+    counts=COUNTS, share=st.sampled_from([0.02, 0.2, 0.6, 1.0]), seed=st.integers(0, 99), head=st.integers(0, 3),
+    chunk=st.integers(1, 40),
+)  # fmt: skip
+def test_ranks_keep_what_sorting_keeps(counts: list[int], share: float, seed: int, head: int, chunk: int) -> None:
     rng = np.random.default_rng(seed)
     unit = np.repeat(np.arange(len(counts), dtype=np.uint32), counts)
     ordinal = np.concatenate([np.arange(n) for n in counts])
@@ -50,40 +67,38 @@ def test_tail_rank_keeps_what_sorting_keeps(counts: list[int], share: float, see
     k = (0, *EDGES)[head]
     tiers = [passing & (ordinal >= low) & (ordinal < high) for low, high in zip((0, *EDGES), EDGES, strict=False)]
     runs = [unit[t] for t in tiers]
-    for ordinals in (None, [ordinal[t] for t in tiers]):
-        masks = tail_rank(runs, first_tail=head, k=k, units=len(counts), ordinals=ordinals)
-        kept = np.zeros(len(unit), np.bool_)
-        if head:
-            shuffled = [rng.permutation(np.concatenate(runs[:head])), *runs[head:]]
-            again = tail_rank(shuffled, first_tail=1, k=k, units=len(counts))
-            assert [m.tolist() for m in again[1:]] == [m.tolist() for m in masks[head:]]
-        for tier, mask in zip(tiers, masks, strict=True):
-            kept[np.flatnonzero(tier)[mask]] = True
-        expected = np.zeros(len(unit), np.bool_)
-        expected[np.flatnonzero(passing)[first_rows(unit[passing], [ordinal[passing]], k)]] = True
-        assert kept.tolist() == expected.tolist()
+    shuffled = [rng.permutation(np.concatenate([unit[:0], *runs[:head]]))]
+    masks = kept_of(shuffled, runs[head:], k=k, units=len(counts), chunk=chunk)
+    kept = np.zeros(len(unit), np.bool_)
+    for tier, mask in zip(tiers, [np.ones(len(r), np.bool_) for r in runs[:head]] + masks, strict=True):
+        kept[np.flatnonzero(tier)[mask]] = True
+    expected = np.zeros(len(unit), np.bool_)
+    expected[np.flatnonzero(passing)[first_rows(unit[passing], [ordinal[passing]], k)]] = True
+    assert kept.tolist() == expected.tolist()
 
 
 @promise("P4.2")
-@pytest.mark.parametrize(
-    ("tier", "ordinals"),
-    [([1, 0], None), ([0, 0, 1, 0], None), ([0, 0], [4, 3]), ([0, 0], [3, 3]), ([1, 0], [3, 4])],
-)
-def test_a_run_that_is_not_sorted_is_refused(tier: list[int], ordinals: list[int] | None) -> None:
-    for place in (1, 2):
-        tiers = [np.zeros(0, np.uint32) for _ in range(3)]
-        numbers = [np.zeros(0, np.uint32) for _ in range(3)]
-        tiers[place] = np.array(tier, np.uint32)
-        numbers[place] = np.array(ordinals or [], np.uint32)
-        with pytest.raises(IntegrityFailed) as caught:
-            tail_rank(tiers, first_tail=1, k=3, units=2, ordinals=None if ordinals is None else numbers)
-        assert caught.value.code == "rows_unsorted"
+@pytest.mark.parametrize("chunks", [[[1, 0]], [[0, 0, 1, 0]], [[0], [1], [0]]])
+def test_a_tier_that_is_not_sorted_is_refused(chunks: list[list[int]]) -> None:
+    ranks = Ranks(3, 2)
+    for unit in chunks[:-1]:
+        ranks.keep(np.array(unit, np.uint32), 1)
+    with pytest.raises(IntegrityFailed) as caught:
+        ranks.keep(np.array(chunks[-1], np.uint32), 1)
+    assert caught.value.code == "rows_unsorted"
+
+
+def test_a_tier_that_comes_after_a_later_one_is_refused() -> None:
+    ranks = Ranks(3, 2)
+    assert ranks.keep(np.array([1], np.uint32), 2).all()
+    with pytest.raises(IntegrityFailed):
+        ranks.keep(np.array([1], np.uint32), 1)
 
 
 def test_one_unit_with_every_row_and_one_row_each() -> None:
     many = np.zeros(1000, np.uint32)
-    assert tail_rank([many[:10], many], first_tail=1, k=10, units=1)[1].sum() == 0
-    assert tail_rank([many[:3], many], first_tail=1, k=10, units=1)[1].sum() == 7
+    assert kept_of([many[:10]], [many], k=10, units=1)[0].sum() == 0
+    assert kept_of([many[:3]], [many], k=10, units=1)[0].sum() == 7
     each = np.arange(1000, dtype=np.uint32)
     assert first_rows(each, [np.zeros(1000, np.int64)], 1).all()
     assert not first_rows(each, [np.zeros(1000, np.int64)], 0).any()
