@@ -17,6 +17,7 @@ from sandbox.query.kernel.groups import Pairs
 from sandbox.query.kernel.sums import Units, sum_by
 
 _WIDE: Final = 1 << 62
+_EXACT: Final = 1 << 53
 FINEST: Final = 10
 """Most fractional bits of a clipped value: finer shows in no answer."""
 
@@ -108,14 +109,23 @@ def _clipped(start: Ints, values: Ints, norm: int, bits: int) -> Ints:
     over = squares > norm * norm
     if not over.any():
         return values
-    length = run_lengths(start, len(values))[over]
-    # The places of all runs that are over, one after another.
-    among = np.repeat(start[over] - (np.cumsum(length) - length), length) + np.arange(length.sum())
-    root = np.repeat(ceil_root(squares[over]).view(np.uint64), length)
-    long = values[among]
-    short = ((np.abs(long) * norm).view(np.uint64) // root).view(np.int64)
-    values[among] = np.where(long < 0, -short, short) if int(long.min()) < 0 else short
-    return values
+    # v * T // T is v: units that need no clipping need no case of their own.
+    root = np.where(over, ceil_root(squares), max(norm, 1))
+    return _shortened(values, norm, np.repeat(root, run_lengths(start, len(values))))
+
+
+def _shortened(values: Ints, norm: int, root: Ints) -> Ints:
+    """Give v * norm // root, toward zero, in floating point where that is exact.
+
+    Proof: let p = |v| * norm, n = p // root, and p + root < 2**53. Then p and root are exact as floats, and p / root
+    lies at least 1 / root below n + 1: more than half of what floats near n + 1 lie apart, since root * (n + 1)
+    <= p + root: the rounded quotient stays below n + 1.
+    """
+    largest = max(int(values.max()), -int(values.min()))
+    if largest * norm + int(root.max()) < _EXACT:
+        return (values.astype(np.float64) * norm / root).astype(np.int64)
+    short = ((np.abs(values) * norm).view(np.uint64) // root.view(np.uint64)).view(np.int64)
+    return np.where(values < 0, -short, short)
 
 
 def ceil_root(squares: Ints) -> Ints:

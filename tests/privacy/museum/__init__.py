@@ -78,8 +78,8 @@ EXHIBITS = (
         name="long vectors",
         story="Each component of a unit's vector is cut to the norm that noise was bought for, not the vector.",
         file="sandbox/query/kernel/clip.py",
-        old="    short = ((np.abs(long) * norm).view(np.uint64) // root).view(np.int64)\n",
-        new="    short = np.minimum(np.abs(long), norm)\n",
+        old="    root = np.where(over, ceil_root(squares), max(norm, 1))\n",
+        new="    return np.clip(values, -norm, norm)\n",
         caught_by=f"{CLAIMS}[5]",
     ),
     Exhibit(
