@@ -124,8 +124,15 @@ class OpenedFiles:
                 nothing = known is not None and known.null_count == chunk.num_values
                 if not nothing and (known is None or not known.has_min_max or known.min < low or known.max > high):
                     raise IntegrityFailed("values_out_of_bounds", key=file.key, column=name)
+        groups = [footer.row_group(g) for g in range(footer.num_row_groups)]
+        whole = {n for n in bounds if all(g.column(places[n]).statistics.null_count == 0 for g in groups)}
         with self._lock:
-            opened.checked |= asked
+            opened.checked |= asked | {("complete", name) for name in whole}
+
+    def complete(self, file: SealedFile) -> frozenset[str]:
+        """Of the columns that were checked, those without NULL in a leased file."""
+        found = self.checked(file)
+        return frozenset(c[1] for c in found if isinstance(c, tuple) and c[0] == "complete" and len(c) == 2)
 
     def checked(self, file: SealedFile) -> set[Hashable]:
         """What was found true of a file that is leased; a check adds to it, so that it is made once a file."""

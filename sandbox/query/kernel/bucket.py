@@ -50,7 +50,7 @@ def _ranked(task: Task, files: Files, keys: Keys) -> Part:
 
 
 def _summed(task: Task, files: Files, tiers: slice = slice(None)) -> Part:
-    table = files.run(statement.additive(task), tiers)
+    table = files.run(statement.additive(task, files.complete), tiers)
     codes = declared_codes(task.keys, table)
     arrays: list[Ints] = []
     for i, measure in enumerate(task.measures):

@@ -17,7 +17,7 @@ from sandbox.query.kernel import statement
 from sandbox.query.kernel.engines import Engine
 from sandbox.query.kernel.relation_sql import DENSE, ORDINAL, PSEUDONYM, mark
 from sandbox.query.kernel.task import Bench, Keys, Task, public_key
-from sandbox.query.planning.sizes import is_row_by_row, scans_of
+from sandbox.query.planning.sizes import is_row_by_row, keeps_order, scans_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Files:
     """Of the tiers read, where `dense`: tier i holds ordinals below edges[i]."""
     rows: tuple[int, ...]
     """Stored rows of each of these tiers."""
+    complete: frozenset[str]
+    """Columns of the only stored table that are known to hold no NULL here."""
 
     def run(self, sql: str, tiers: slice = slice(None)) -> pa.Table:
         """Run a statement; over these tiers alone, where one stored table is read."""
@@ -90,8 +92,11 @@ def opened(task: Task, bucket: int, bench: Bench, keys: Keys) -> Iterator[Files]
         names_of = iter(lent)
         paths = {place: tuple(next(names_of) for _ in fds) for place, fds in descriptors.items()}
         edges = tuple(first.spec.tiers[t] for t in tiers_read(task, 0))
-        rows = tuple(f.rows for f in bucket_files(task, 0, bucket))
-        yield Files(engine=engine, paths=paths, dense=dense, slot=slot, slots=slots, edges=edges, rows=rows)
+        mine = bucket_files(task, 0, bucket)
+        yield Files(
+            engine=engine, paths=paths, dense=dense, slot=slot, slots=slots, edges=edges,
+            rows=tuple(f.rows for f in mine), complete=_complete(task, bench, mine),
+        )  # fmt: skip
 
 
 def slot_of(task: Task) -> str | None:
@@ -120,6 +125,13 @@ def _protected(
         taken.append(stack.enter_context(lease))
         bench.opened.check(file, taken[-1], bounds)
     return taken
+
+
+def _complete(task: Task, bench: Bench, files: Sequence[SealedFile]) -> frozenset[str]:
+    if not keeps_order(task.relation):
+        return frozenset()
+    known = [bench.opened.complete(f) for f in files if f.rows]
+    return frozenset.intersection(*known) if known else frozenset()
 
 
 def _aad(version: str, file: SealedFile) -> bytes:

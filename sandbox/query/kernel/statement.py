@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sandbox.plans import ADDITIVE, Expr, Key, Measure
+from sandbox.plans import ADDITIVE, Col, Expr, Filter, Key, Measure, Relation, Scan
 from sandbox.query.expressions.sql import literal, render
 from sandbox.query.kernel.relation_sql import Own, columns_in, columns_read, order_width, select
 from sandbox.query.kernel.task import Task
@@ -27,9 +27,15 @@ def needs_rows(task: Task) -> bool:
     return not all(m.kind in easy or (m.kind == "units" and m.expr is None and alone) for m in task.measures)
 
 
-def additive(task: Task) -> str:
-    """Sums and counts by group, where what is read bounds a unit: #k0…, and #m0… for each additive measure."""
-    sums = [f'{_aggregate(m)} AS "#m{i}"' for i, m in enumerate(task.measures) if m.kind not in COUNTED]
+def additive(task: Task, complete: frozenset[str] = frozenset()) -> str:
+    """Sums and counts by group, where what is read bounds a unit: #k0…, and #m0… for each additive measure.
+
+    Args:
+        task: the task.
+        complete: stored columns of its only table that hold no NULL: counting them is counting rows.
+    """
+    complete = complete if _as_stored(task.relation) else frozenset()
+    sums = [f'{_aggregate(m, complete)} AS "#m{i}"' for i, m in enumerate(task.measures) if m.kind not in COUNTED]
     source = select(task.relation, needed(task), Own(order=any(m.kind == "units" for m in task.measures)))
     group = ", ".join(f'"#k{i}"' for i in range(len(task.keys)))
     written = ", ".join([*_keys(task), *sums]) or '1 AS "#one"'
@@ -119,19 +125,25 @@ def _integer(lower: int, upper: int) -> str:
     return next((name for name, most in _INTEGERS if bits <= most), "BIGINT")
 
 
-def _aggregate(measure: Measure) -> str:
+def _as_stored(relation: Relation) -> bool:
+    """Whether its columns are those of a stored table, under their own names."""
+    return isinstance(relation, Scan) or (isinstance(relation, Filter) and _as_stored(relation.of))
+
+
+def _aggregate(measure: Measure, complete: frozenset[str]) -> str:
     expr = "" if measure.expr is None else render(measure.expr)
+    count = "count(*)" if isinstance(measure.expr, Col) and measure.expr.name in complete else f"count({expr})"
     match measure.kind:
         case "rows":
             return "count(*)"
         case "present":
-            return f"count({expr})"
+            return count
         case "units":
             return 'count(*) FILTER (WHERE "#o0" = 0)'
         case "sum":
             total = f"COALESCE(sum({expr}), 0)::HUGEINT"
             if measure.center:
-                total = f"({total} - ({measure.center})::HUGEINT * count({expr}))"
+                total = f"({total} - ({measure.center})::HUGEINT * {count})"
             return f"{total}::BIGINT"
         case "square":
             off = f"({expr}::HUGEINT - ({measure.center})::HUGEINT)"
