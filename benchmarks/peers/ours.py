@@ -22,6 +22,7 @@ from sandbox.wiring import open_house
 
 SQL: Final = {
     "months": "SELECT month, count(*), sum(value), avg(value) FROM bench.rows GROUP BY month",
+    "tenth": f"SELECT month, count(*) FROM bench.rows WHERE value < {QUESTIONS['tenth'].below} GROUP BY month",
     "destinations": "SELECT dest, count(*) FROM bench.rows GROUP BY dest",
     "units": "SELECT count(DISTINCT unit) FROM bench.rows",
     "flights": "SELECT flight, count(*) FROM bench.rows GROUP BY flight",
@@ -36,7 +37,8 @@ def _request(principal: Principal, name: str, epsilon: int, number: int) -> Requ
     sql = SQL[name]
     return Request(
         principal=principal, sql=sql, grant=None, purpose=None, epsilon=epsilon, within=None, rows=QUESTIONS[name].rows,
-        bounding="ingest",  # as the others are told to bound: so many rows of a unit, and nothing else
+        # As the others are told to bound: so many rows of a unit, and nothing else.
+        bounding="ingest" if QUESTIONS[name].below is None else "rows",
         idempotency_key=f"{name}-{number}-{time.time_ns()}", digest=INTL.digest(sql.encode()).hex(),
     )  # fmt: skip
 

@@ -24,7 +24,8 @@ class Question:
     """One question: its key column and measures, and what one unit may add.
 
     `rows` is how many rows a unit gives at most, over all groups. `public`: every value of the key is declared; otherwise
-    a key appears only if the library lets it.
+    a key appears only if the library lets it. `below`: only rows of smaller values are asked for, so that a unit's rows
+    can be chosen only when the question is known.
     """
 
     title: str
@@ -32,11 +33,15 @@ class Question:
     measures: tuple[str, ...]
     rows: int
     public: bool
+    below: int | None = None
 
 
 QUESTIONS: Final = {
     "months": Question(
         title="count, sum, average by month", key="month", measures=("count", "sum", "avg"), rows=10, public=True
+    ),
+    "tenth": Question(
+        title="count by month, of a tenth of the rows", key="month", measures=("count",), rows=10, public=True, below=213
     ),
     "destinations": Question(title="count by destination", key="dest", measures=("count",), rows=10, public=True),
     "units": Question(title="distinct units", key=None, measures=("units",), rows=1, public=True),
@@ -90,7 +95,8 @@ class Asked:
     def columns(self) -> tuple[str, ...]:
         """The columns that the question reads, the unit first."""
         key = (self.question.key,) if self.question.key else ()
-        value = ("value",) if {"sum", "median"} & set(self.question.measures) else ()
+        valued = self.question.below is not None or {"sum", "median"} & set(self.question.measures)
+        value = ("value",) if valued else ()
         return ("unit", *key, *value)
 
 

@@ -22,7 +22,8 @@ def statement(task: Asked) -> str:
     question = task.question
     columns = ", ".join([*([question.key] if question.key else []), *(MEASURES[m] for m in question.measures)])
     group = f" GROUP BY {question.key}" if question.key else ""
-    return f"SELECT {columns} FROM read_parquet('{task.parquet}'){group}"
+    where = "" if question.below is None else f" WHERE value < {question.below}"
+    return f"SELECT {columns} FROM read_parquet('{task.parquet}'){where}{group}"
 
 
 def open_(task: Asked) -> Callable[[], Answer]:

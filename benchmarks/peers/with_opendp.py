@@ -26,6 +26,8 @@ def _context(task: Asked) -> Any:
 
 def _asked(task: Asked) -> Any:
     query = _context(task).query()
+    if task.question.below is not None:
+        query = query.filter(pl.col("value") < task.question.below)
     value = pl.col("value")
     if task.name == "median":
         return query.truncate_per_group(task.question.rows).select(value.fill_null(0).dp.median(MARKS))

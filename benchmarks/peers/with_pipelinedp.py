@@ -32,7 +32,7 @@ def _params(task: Asked) -> pipeline_dp.AggregateParams:
         bound = {"max_partitions_contributed": question.rows, "max_contributions_per_partition": 1}
     if question.key is None:
         bound = {"max_partitions_contributed": 1, "max_contributions_per_partition": question.rows}
-    value = {"min_value": LOWER, "max_value": UPPER} if "value" in task.columns else {}
+    value = {"min_value": LOWER, "max_value": UPPER} if {"sum", "median"} & set(question.measures) else {}
     return pipeline_dp.AggregateParams(
         noise_kind=pipeline_dp.NoiseKind.LAPLACE, metrics=[METRICS[m] for m in question.measures], **bound, **value
     )
@@ -53,7 +53,9 @@ def open_(task: Asked) -> Callable[[], Answer]:
         accountant = pipeline_dp.NaiveBudgetAccountant(total_epsilon=task.epsilon, total_delta=task.delta)
         engine = pipeline_dp.DPEngine(accountant, pipeline_dp.LocalBackend())
         public = domain if task.question.public else None
-        result = engine.aggregate(rows, _params(task), extractors, public)
+        below = task.question.below
+        asked_for = rows if below is None else [row for row in rows if row[-1] < below]
+        result = engine.aggregate(asked_for, _params(task), extractors, public)
         accountant.compute_budgets()
         fields = [FIELDS[m] for m in task.question.measures]
         return [(*((key,) if keyed else ()), *(getattr(got, f) for f in fields)) for key, got in result]

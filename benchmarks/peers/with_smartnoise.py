@@ -49,7 +49,8 @@ def open_(task: Asked) -> Callable[[], Answer]:
     frame = pd.read_parquet(task.parquet, columns=list(task.columns)).rename(columns=RENAMED)
     key = task.question.key and RENAMED.get(task.question.key, task.question.key)
     columns = ", ".join([*([key] if key else []), *(f"{MEASURES[m]} AS {m}_" for m in task.question.measures)])
-    sql = f"SELECT {columns} FROM bench.rows" + (f" GROUP BY {key}" if key else "")
+    where = "" if task.question.below is None else f" WHERE value < {task.question.below}"
+    sql = f"SELECT {columns} FROM bench.rows{where}" + (f" GROUP BY {key}" if key else "")
     reader = _reader(frame, task, sql)
 
     def ask() -> Answer:

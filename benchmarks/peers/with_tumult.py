@@ -36,7 +36,9 @@ def _session(task: Asked, frame: Any) -> Session:
 def _keyed(session: Session, task: Asked, keys: KeySet) -> Answer:
     """Count, and sum where asked, each with half of what is spent; the average is their quotient."""
     key = str(task.question.key)
-    bounded = QueryBuilder("rows").enforce(MaxRowsPerID(task.question.rows)).groupby(keys)
+    below = task.question.below
+    asked_for = QueryBuilder("rows") if below is None else QueryBuilder("rows").filter(f"value < {below}")
+    bounded = asked_for.enforce(MaxRowsPerID(task.question.rows)).groupby(keys)
     if "sum" not in task.question.measures:
         found = session.evaluate(bounded.count(name="n"), ApproxDPBudget(task.epsilon, 0)).collect()
         return [(row[key], row["n"]) for row in found]

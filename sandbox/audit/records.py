@@ -65,7 +65,7 @@ def _plain(value: object, column: str) -> Plain:
         return repr(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # asking for a dict first is quicker
         return {_key(key, column): _plain(child, column) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(child, column) for child in value]

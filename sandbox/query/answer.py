@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy.orm import Session
-
 from sandbox.errors import Conflict, Denied, DependencyFailed, NotFound, RequestError, SandboxError
 from sandbox.flow import Charged, GrantTerms, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
 from sandbox.ids import new_id
@@ -159,7 +157,7 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
     request = parsed.request
     with parts.sessions.reading() as session:
         held = committee.held(session, request.principal.tenant)
-        public = [name for name in parsed.datasets if _is_public(session, name)]
+        public = [name for name in parsed.datasets if datasets.is_public(session, name)]
         states = {name: datasets.state_of(session, name) for name in parsed.datasets}
     protected = [name for name in parsed.datasets if name not in public]
     if not protected:
@@ -179,12 +177,6 @@ def decide(parts: Parts, parsed: Parsed) -> Permitted:
     if permitted is None:
         raise Denied("no_grant", dataset=protected[0], nearest=None)
     return permitted
-
-
-def _is_public(session: Session, name: str) -> bool:
-    """That a table is public may be told to anybody."""
-    found = datasets.find(session, name)
-    return found is not None and found.spec.public
 
 
 def _known(parts: Parts, parsed: Parsed) -> Known:

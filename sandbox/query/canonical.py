@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import Any, Final
 
 from sandbox import __version__
@@ -52,15 +53,22 @@ _ASKED: Final = ("epsilon", "within", "rows", "bounding", "groups", "per_group")
 
 def plain(value: Any) -> Any:
     """A value of the plan as JSON: dataclasses carry their type's name, floats their exact hexadecimal form."""
+    if value is None or type(value) in {str, int, bool}:
+        return value
     if isinstance(value, Enum):
         return {"t": "ColumnType", "v": value.value}
-    if is_dataclass(value):
-        return {"t": type(value).__name__, **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
     if isinstance(value, tuple | list):
         return [plain(v) for v in value]
     if isinstance(value, float):
         return {"t": "float", "v": value.hex()}
+    if is_dataclass(value):
+        return {"t": type(value).__name__, **{n: plain(getattr(value, n)) for n in _names(type(value))}}
     return value
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
 
 
 def value(form: Any) -> Any:

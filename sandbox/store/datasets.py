@@ -159,6 +159,12 @@ def lineage(session: Session, name: str) -> tuple[str, str | None]:
     return found[0], found[1]
 
 
+def is_public(session: Session, name: str) -> bool:
+    """Whether the dataset of that name protects nobody; False if there is none. It may be told to anybody."""
+    found = session.execute(select(t.DatasetRow.population).where(t.DatasetRow.name == name)).first()
+    return found is not None and found[0] is None
+
+
 def state_of(session: Session, name: str) -> str | None:
     """Whether the dataset of that name is in use (`DATASET`); None if there is none."""
     return session.scalar(select(t.DatasetRow.state).where(t.DatasetRow.name == name))
