@@ -62,7 +62,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return {"t": "float", "v": value.hex()}
     if is_dataclass(value):
-        return {"t": type(value).__name__, **{n: plain(getattr(value, n)) for n in _names(type(value))}}
+        kind: Any = type(value)
+        return {"t": kind.__name__, **{n: plain(getattr(value, n)) for n in _names(kind)}}
     return value
 
 
