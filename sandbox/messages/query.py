@@ -142,8 +142,15 @@ TEXTS: dict[str, tuple[str, str]] = {
         "日志已超过 {seconds} 秒未能发布，暂停扣费；未执行任何操作，请稍后重试。",
     ),
     "query_no_answer": (
-        "The query was charged and gives no answer. The operator sees why in the log; asking again is a new charge.",
-        "查询已扣费但没有答案。运营方可在日志中查看原因；再次提问将重新计费。",
+        (
+            "The query was charged and gives no answer. The operator sees why in the log; asking again is a new "
+            "charge. The third such query of a company in a population stops its grants there; the committee can give "
+            "new ones."
+        ),
+        (
+            "查询已扣费但没有答案。运营方可在日志中查看原因；再次提问将重新计费。"
+            "同一企业在同一人群中第三个无答案的查询将停用其在该人群的许可，委员会可重新授权。"
+        ),
     ),
     "query_overrun": (
         "The answer was not ready at its moment; nothing is released.",

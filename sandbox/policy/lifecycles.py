@@ -43,10 +43,11 @@ GRANT: Final = Machine(
 QUERY: Final = Machine(
     name="query",
     start="charged",
-    ends=frozenset({"settled", "failed", "overrun"}),
+    ends=frozenset({"settled", "failed", "lost", "overrun"}),
     transitions=(
         _move("charged", "settle", "settled", "gateway", "query.settle"),
         _move("charged", "fail", "failed", "gateway", "query.fail"),
+        _move("charged", "lose", "lost", "gateway", "query.fail"),
         _move("charged", "overrun", "overrun", "gateway", "query.overrun"),
         _move("charged", "take_over", "charged", "duty", None),
     ),

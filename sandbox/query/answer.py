@@ -94,12 +94,13 @@ def finish(parts: Parts, pending: Pending) -> None:
     if pending.charged is None:
         return
     try:
-        stored, failure = _computed(parts, pending.charged, pending.leaves_at), None
+        stored, failure, blameless = _computed(parts, pending.charged, pending.leaves_at), None, False
     except Exception as error:  # noqa: BLE001 - whatever happens after the charge has one outcome and one text (P7.1)
-        stored, failure = None, error.code if isinstance(error, SandboxError) else type(error).__name__
-    with pending.outcome.lock:
-        pending.outcome.stored, pending.outcome.failure = stored, failure
-        late = pending.outcome.ended
+        code = error.code if isinstance(error, SandboxError) else type(error).__name__
+        stored, failure, blameless = None, code, ends.is_blameless(error)
+    outcome = pending.outcome
+    with outcome.lock:
+        outcome.stored, outcome.failure, outcome.blameless, late = stored, failure, blameless, outcome.ended
     if late:
         ends.withdraw(parts, pending.query_id)
 

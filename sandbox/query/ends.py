@@ -7,15 +7,32 @@ from datetime import timedelta
 from typing import Final
 
 from sandbox.clock import parse_rfc3339, rfc3339
-from sandbox.errors import SandboxError
+from sandbox.errors import DependencyFailed, SandboxError
 from sandbox.flow import Charged
 from sandbox.query.paid import charged_of, discard, is_stored, priced_again, settle, stages_left
 from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
-from sandbox.store import queries
+from sandbox.store import queries, versions
 from sandbox.store.queries import QueryRecord
 
 _log = logging.getLogger("sandbox.query")
 _PAGE: Final = 500
+
+_STORE: Final = frozenset({"object_store_failed", "object_store_full", "object_store_refused", "bucket_missing"})
+"""What the object store says when it is away, full or closed to us: it knows of sealed bytes alone, never of a row."""
+
+_EXHAUSTED: Final = frozenset({"ENOMEM", "EMFILE", "ENFILE"})
+"""Reasons that this process itself may give by what it computes."""
+
+
+def is_blameless(error: Exception) -> bool:
+    """Whether a failure after the charge is one that rows, and who asks about them, cannot cause: a store that is away.
+
+    Everything else counts towards the stop (P7.1): an exception of the kernel, bytes that are not what they were, a
+    value outside its declared bounds, a worker that died, memory that ran out.
+    """
+    if not isinstance(error, DependencyFailed) or error.code not in _STORE:
+        return False
+    return error.params.get("reason") not in _EXHAUSTED
 
 
 def pending_of(parts: Parts, charged: Charged) -> Pending:
@@ -41,14 +58,14 @@ def end(parts: Parts, pending: Pending) -> None:
         return
     with pending.outcome.lock:
         pending.outcome.ended = True
-        stored, failure = pending.outcome.stored, pending.outcome.failure
+        stored, failure, blameless = pending.outcome.stored, pending.outcome.failure, pending.outcome.blameless
     try:
         if stored is not None:
             with step(parts, "settle"):
                 if settle(parts, stored):
                     return
         else:
-            _end_without(parts, charged, failure or "query_overrun")
+            _end_without(parts, charged, failure or "query_overrun", blameless=blameless)
     except SandboxError as error:
         # Ended by another attempt meanwhile, or the database is away: the lease will run out.
         _log.error("query %s: its end could not be written: %s", charged.query_id, error.code)
@@ -56,14 +73,19 @@ def end(parts: Parts, pending: Pending) -> None:
     withdraw(parts, charged.query_id)
 
 
-def _end_without(parts: Parts, charged: Charged, code: str) -> None:
+def _end_without(parts: Parts, charged: Charged, code: str, *, blameless: bool) -> None:
     """Log the end of a query without an answer; it stays charged."""
     _log.error("query %s ended without an answer: %s", charged.query_id, code)
+    mine = charged.query_id, charged.attempt
     with parts.sessions.begin() as session:
-        if code == "query_overrun":
-            queries.overrun(session, parts.clock, charged.query_id, charged.attempt)
+        if any(versions.is_destroyed(session, t.version.id) for t in charged.priced.plan.tables):
+            queries.lose(session, parts.clock, *mine, "version_destroyed")
+        elif blameless:
+            queries.lose(session, parts.clock, *mine, "object_store_failed")
+        elif code == "query_overrun":
+            queries.overrun(session, parts.clock, *mine)
         else:
-            queries.fail(session, parts.clock, charged.query_id, charged.attempt, "query_no_answer")
+            queries.fail(session, parts.clock, *mine, "query_no_answer")
 
 
 def withdraw(parts: Parts, query_id: str) -> None:

@@ -93,7 +93,7 @@ def settle(parts: Parts, stored: Stored) -> bool:
     charged = stored.charged
     with parts.sessions.begin() as session:
         if any(versions.is_destroyed(session, t.version.id) for t in charged.priced.plan.tables):
-            queries.fail(session, parts.clock, charged.query_id, charged.attempt, "version_destroyed")
+            queries.lose(session, parts.clock, charged.query_id, charged.attempt, "version_destroyed")
             return False
         queries.settle(
             session, parts.clock, charged.query_id, charged.attempt,

@@ -66,6 +66,8 @@ class Outcome:
 
     stored: Stored | None = None
     failure: str | None = None
+    blameless: bool = False
+    """The failure is the platform's own, by something that no row can cause: it counts towards no stop (P7.1)."""
     ended: bool = False
     """The end has been written: what comes now comes too late."""
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -1,4 +1,4 @@
-"""Paid queries in SQL: charged and logged in one transaction, then settled, failed or overrun once."""
+"""Paid queries in SQL: charged and logged in one transaction, then settled, failed, lost or overrun once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, CursorResult, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
 from sandbox.clock import Clock
@@ -14,15 +14,12 @@ from sandbox.errors import Conflict, Denied, IntegrityFailed
 from sandbox.flow import Cost, Principal
 from sandbox.ids import new_id
 from sandbox.policy.lifecycles import QUERY
-from sandbox.store import committee, ledger, log, versions
+from sandbox.store import committee, ledger, log, stops, versions
 from sandbox.store import tables as t
 from sandbox.store.writing import insert_new
 
 ATTEMPTS: Final = 2
 """A charged query is begun at most twice (P6.2)."""
-
-OVERRUNS: Final = 3
-"""This many overruns of a company in a population stop its grants there (P7.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,38 +135,35 @@ def settle(
 
 
 def fail(session: Session, clock: Clock, query_id: str, attempt: int, code: str) -> QueryRecord:
-    """End a query without an answer; it stays charged. Event `query.fail`.
+    """End a query without an answer; it stays charged. Event `query.fail`; counts towards the stop (`stops.count`).
 
     Raises:
         Conflict: `query_already_settled`.
     """
-    return _end(session, clock, query_id, attempt, "fail", details={"code": code})
+    record = _end(session, clock, query_id, attempt, "fail", details={"code": code})
+    stops.count(session, clock, tenant=record.tenant, population=record.population)
+    return record
+
+
+def lose(session: Session, clock: Clock, query_id: str, attempt: int, code: str) -> QueryRecord:
+    """End a query whose answer the platform lost, by something that no row can cause; it stays charged.
+
+    Event `query.fail`, with the state `lost`; counts towards no stop.
+
+    Raises:
+        Conflict: `query_already_settled`.
+    """
+    return _end(session, clock, query_id, attempt, "lose", details={"code": code})
 
 
 def overrun(session: Session, clock: Clock, query_id: str, attempt: int) -> QueryRecord:
-    """End a query whose answer was not ready at its rung; it stays charged. Event `query.overrun`.
-
-    The third overrun of a company in a population, over all its grants, stops its active grants there (`grant.stop`).
+    """End a query whose answer was not ready at its rung; it stays charged. Event `query.overrun`; counts as `fail`.
 
     Raises:
         Conflict: `query_already_settled`.
     """
     record = _end(session, clock, query_id, attempt, "overrun", details={})
-    overrun_ = (
-        (t.QueryRow.state == "overrun")
-        & (t.QueryRow.tenant == record.tenant)
-        & (t.QueryRow.population == record.population)
-    )
-    # One at a time in a population, or two that are the third together would each count two.
-    session.execute(select(t.PopulationRow.id).where(t.PopulationRow.id == record.population).with_for_update())
-    count = session.scalar(select(func.count()).select_from(t.QueryRow).where(overrun_)) or 0
-    if count >= OVERRUNS:
-        active = committee.active_grants_in(session, record.tenant, record.population)
-        for grant in committee.lock_active(session, active):
-            committee.move_grant(
-                session, clock, actor=log.SYSTEM, grant=grant.id, action="stop",
-                details={"cause": "overruns", "population": record.population, "overruns": count},
-            )  # fmt: skip
+    stops.count(session, clock, tenant=record.tenant, population=record.population)
     return record
 
 
@@ -189,8 +183,8 @@ def take_over(
 ) -> QueryRecord | None:
     """Lease the oldest charged query whose lease has run out, under the next attempt number; None if there is none.
 
-    Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`), but for
-    those whose answer is `stored`: nothing is computed or drawn for them any more.
+    Queries that had all their attempts end as failed on the way (`query.fail`, code `attempts_exhausted`; rows may have
+    killed both), but for those whose answer is `stored`: nothing is computed or drawn for them any more.
     """
     waiting = select(t.QueryRow).where(_abandoned(clock)).order_by(t.QueryRow.id).limit(1)
     waiting = waiting.with_for_update(skip_locked=True).execution_options(populate_existing=True)

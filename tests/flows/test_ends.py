@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sandbox.clock import Clock, parse_rfc3339
-from sandbox.errors import DependencyFailed
+from sandbox.errors import DependencyFailed, IntegrityFailed
 from sandbox.flow import Request
 from sandbox.query import answer, ends
 from sandbox.store import duties, queries, versions
@@ -133,8 +133,46 @@ def test_what_was_computed_on_a_version_that_is_destroyed_before_the_rung_never_
     with town.house.sessions.begin() as session:
         versions.shred(session, pending.charged.priced.plan.dataset_id)
     ends.end(parts, pending)
-    assert state(town, pending.query_id) == "failed"
+    assert state(town, pending.query_id) == "lost"
     assert list(town.house.objects.list("v1/answers/")) == []
+
+
+FAILURES = {
+    "an exception of the kernel": (ZeroDivisionError("a row was 0"), "failed"),
+    "memory that ran out": (MemoryError(), "failed"),
+    "a value outside its bounds": (IntegrityFailed("values_out_of_bounds", key="v1/x", column="x"), "failed"),
+    "a key outside its domain": (IntegrityFailed("key_outside_domain"), "failed"),
+    "bytes that are not what they were": (IntegrityFailed("object_corrupt", key="v1/x"), "failed"),
+    "a worker that died": (DependencyFailed("cluster_lost"), "failed"),
+    "descriptors that ran out": (DependencyFailed("object_store_failed", reason="EMFILE"), "failed"),
+    "a store that is away": (DependencyFailed("object_store_failed", reason="EIO"), "lost"),
+    "a store that is full": (DependencyFailed("object_store_full", reason="ENOSPC"), "lost"),
+    "a store that lets nobody in": (DependencyFailed("object_store_refused", reason="AccessDenied"), "lost"),
+}
+
+
+@promise("P7.1")
+@pytest.mark.parametrize("what", FAILURES)
+def test_what_rows_may_have_a_part_in_counts_towards_the_stop(
+    town: City, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    error, ending = FAILURES[what]
+
+    def compute(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(answer, "compute", compute)
+    for number in range(3):
+        assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["state"] == "active"
+        pending = answer.submit(town.house.parts(), request(town, f"failing-{number}"))
+        answer.finish(town.house.parts(), pending)
+        ends.end(town.house.parts(), pending)
+        assert state(town, pending.query_id) == ending
+    after = town.ok("GET", f"/v1/grants/{town.grants[0]}")["state"]
+    assert after == ("stopped" if ending == "failed" else "active")
+    refused = town.ask("SELECT count(*) FROM city.trips", "after-the-third", epsilon="0.1")
+    if ending == "failed":
+        assert (refused.status_code, refused.json()["code"]) == (403, "grant_not_active")
 
 
 @promise("P6.2")

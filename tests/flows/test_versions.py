@@ -308,7 +308,7 @@ def _ends_without(town: City, pending: answer.Pending) -> None:
     with town.house.sessions.reading() as session:
         record = queries.get(session, pending.query_id)
     assert record is not None
-    assert record.state == "failed"
+    assert record.state == "lost"
     agree(town)
 
 

@@ -20,7 +20,7 @@ SELECT c.scope, c.subject, c.spent_eps_p, c.spent_rho, c.spent_delta,
 FROM caps c LEFT JOIN ledger l ON l.scope = c.scope AND l.subject = c.subject GROUP BY c.scope, c.subject
 """
 COUNTERS = ("eps_p", "rho", "delta")
-ENDS = {"settled": "query.settle", "failed": "query.fail", "overrun": "query.overrun"}
+ENDS = {"settled": "query.settle", "failed": "query.fail", "lost": "query.fail", "overrun": "query.overrun"}
 
 
 def wrong_states(home: Path, told: Path) -> list[str]:
@@ -39,8 +39,8 @@ def wrong_states(home: Path, told: Path) -> list[str]:
             *_differences("a ledger row", paid, ledger),
             *(f"query {i} was free and is in state {queries[i]}" for i in free if queries[i] != "settled"),
         ]  # fmt: skip
-        for state, type_ in ENDS.items():
-            ended = [i for i, s in paid.items() if s == state]
+        for type_ in dict.fromkeys(ENDS.values()):
+            ended = [i for i, s in paid.items() if ENDS.get(s) == type_]
             events = Counter(subject for (subject,) in database.execute(_EVENTS, (type_,)))
             found += _differences(f"a {type_} event", ended, events)
         if waiting := database.execute("SELECT count(*) FROM events WHERE idx IS NULL").fetchone()[0]:

@@ -10,10 +10,13 @@ import pytest
 from sandbox.errors import Conflict, Denied, SandboxError
 from sandbox.flow import Cost
 from sandbox.privacy.accounting import UNIT
-from sandbox.store import committee, log, queries
+from sandbox.store import committee, log, queries, stops
 from sandbox.store import tables as t
+from sandbox.store.queries import QueryRecord
 from tests.promises import promise
 from tests.unit.store.home import LEASE, Home, ask
+
+ENDINGS = {"fail": queries.fail, "lose": queries.lose}
 
 
 def states(home: Home) -> list[object]:
@@ -97,6 +100,7 @@ def test_a_query_is_settled_once(home: Home) -> None:
     for end in (
         lambda s: queries.settle(s, home.clock, record.id, 1, answer_object="a/2", answer_sha256="ef" * 32),
         lambda s: queries.fail(s, home.clock, record.id, 1, "engine_failed"),
+        lambda s: queries.lose(s, home.clock, record.id, 1, "engine_failed"),
         lambda s: queries.overrun(s, home.clock, record.id, 1),
     ):
         with pytest.raises(Conflict) as caught, home.sessions.begin() as session:
@@ -201,22 +205,40 @@ def test_an_exhausted_query_does_not_hide_the_next_one(home: Home) -> None:
 
 
 @promise("P6.5")
-@pytest.mark.parametrize("ending", ["settle", "fail", "overrun"])
+@pytest.mark.parametrize("ending", ["settle", "fail", "lose", "overrun"])
 def test_whatever_ends_a_query_it_stays_charged(home: Home, ending: str) -> None:
     record = ask(home, home.grant())
     before = home.rows(t.CapRow), home.rows(t.LedgerRow)
     with home.sessions.begin() as session:
         if ending == "settle":
             queries.settle(session, home.clock, record.id, 1, answer_object="a", answer_sha256="b")
-        elif ending == "fail":
-            queries.fail(session, home.clock, record.id, 1, "engine_failed")
-        else:
+        elif ending == "overrun":
             queries.overrun(session, home.clock, record.id, 1)
+        else:
+            ENDINGS[ending](session, home.clock, record.id, 1, "engine_failed")
     assert (home.rows(t.CapRow), home.rows(t.LedgerRow)) == before
 
 
+def without_answer(home: Home, record: QueryRecord, how: str) -> None:
+    """End a query as a process would that has no answer for it."""
+    if how == "exhausted":
+        for _ in range(2):
+            home.minutes(2)
+            with home.sessions.begin() as session:
+                queries.take_over(session, home.clock, "wrk_2", LEASE)
+        return
+    with home.sessions.begin() as session:
+        if how == "overrun":
+            queries.overrun(session, home.clock, record.id, 1)
+        else:
+            ENDINGS[how](session, home.clock, record.id, 1, "query_no_answer")
+
+
 @promise("P7.1")
-def test_the_third_overrun_over_all_grants_stops_them_there_and_nowhere_else(home: Home) -> None:
+@pytest.mark.parametrize("how", ["overrun overrun overrun", "fail fail fail", "fail overrun exhausted"])
+def test_the_third_query_without_an_answer_over_all_grants_stops_them_there_and_nowhere_else(
+    home: Home, how: str
+) -> None:
     first, second = home.grant(), home.grant("health.survey")
     rival = home.grant(by=home.other_engineer)
     with home.sessions.begin() as session:
@@ -224,10 +246,8 @@ def test_the_third_overrun_over_all_grants_stops_them_there_and_nowhere_else(hom
         home.add_dataset(session, "transport.trips", population=vehicles)
     elsewhere = home.grant("transport.trips")
     version = policy_version(home)
-    for number, grant in enumerate((first, second, first)):
-        record = ask(home, grant)
-        with home.sessions.begin() as session:
-            queries.overrun(session, home.clock, record.id, 1)
+    for number, (grant, end) in enumerate(zip((first, second, first), how.split(), strict=True)):
+        without_answer(home, ask(home, grant), end)
         assert len(home.events("grant.stop")) == (2 if number == 2 else 0)
     with home.sessions.reading() as session:
         ours = {g.id: g.state for g in committee.grants_of(session, home.company)}
@@ -236,11 +256,29 @@ def test_the_third_overrun_over_all_grants_stops_them_there_and_nowhere_else(hom
     assert theirs == {rival.id: "active"}
     assert policy_version(home) > version
     details = json.loads(home.events("grant.stop")[0].body)["details"]
-    assert (details["cause"], details["overruns"], details["population"]) == ("overruns", 3, home.population)
+    assert (details["cause"], details["queries"], details["population"]) == ("no_answers", 3, home.population)
 
 
 @promise("P7.1")
-def test_overruns_of_others_or_elsewhere_do_not_count(home: Home) -> None:
+def test_a_grant_that_the_committee_gives_after_the_stop_stands_until_the_next_query_without_an_answer(
+    home: Home,
+) -> None:
+    grant = home.grant()
+    for how in ("fail", "fail", "overrun"):
+        without_answer(home, ask(home, grant), how)
+    again = home.grant()
+    record = ask(home, again)
+    with home.sessions.begin() as session:
+        queries.settle(session, home.clock, record.id, 1, answer_object="a", answer_sha256="b")
+    without_answer(home, ask(home, again), "lose")
+    assert len(home.events("grant.stop")) == 1
+    without_answer(home, ask(home, again), "fail")
+    assert len(home.events("grant.stop")) == 2
+
+
+@promise("P7.1")
+@pytest.mark.parametrize("how", ["overrun", "fail"])
+def test_queries_without_an_answer_of_others_or_elsewhere_do_not_count(home: Home, how: str) -> None:
     with home.sessions.begin() as session:
         vehicles = home.add_population(session, "vehicles")
         home.add_dataset(session, "transport.trips", population=vehicles)
@@ -249,8 +287,19 @@ def test_overruns_of_others_or_elsewhere_do_not_count(home: Home) -> None:
         ask(home, ours), ask(home, ours), ask(home, rival, by=home.other_engineer),
         ask(home, elsewhere, population=vehicles), ask(home, elsewhere, population=vehicles),
     ):  # fmt: skip
-        with home.sessions.begin() as session:
-            queries.overrun(session, home.clock, record.id, 1)
+        without_answer(home, record, how)
+    assert home.events("grant.stop") == []
+
+
+@promise("P7.1")
+def test_what_the_platform_lost_counts_for_nobody(home: Home) -> None:
+    grant = home.grant()
+    for _ in range(5):
+        without_answer(home, ask(home, grant), "lose")
+    assert states(home) == ["lost"] * 5
+    assert len(home.events("query.fail")) == 5
+    with home.sessions.begin() as session:
+        stops.count(session, home.clock, tenant=home.company, population=home.population)
     assert home.events("grant.stop") == []
 
 

@@ -197,10 +197,14 @@ def test_expiry_revocation_and_charges_over_several_grants_do_not_lock_each_othe
 
 
 @promise("P7.1")
-def test_three_overruns_at_one_time_are_seen_by_one_of_them(home: Home) -> None:
+def test_three_queries_without_an_answer_at_one_time_are_seen_by_one_of_them(home: Home) -> None:
     grants = [home.grant(), home.grant()]
     asked = [ask(home, grants[number % 2]) for number in range(3)]
-    found = many(lambda n: write(home, lambda s: queries.overrun(s, home.clock, asked[n].id, 1)) and "ended", 3)
+    ends: list[Callable[[Session, str], object]] = [
+        lambda s, query: queries.overrun(s, home.clock, query, 1),
+        lambda s, query: queries.fail(s, home.clock, query, 1, "query_no_answer"),
+    ]
+    found = many(lambda n: write(home, lambda s: ends[n % 2](s, asked[n].id)) and "ended", 3)
     assert found == {"ended": 3}
     with home.sessions.reading() as session:
         assert {grant.state for grant in committee.grants_of(session, home.company)} == {"stopped"}

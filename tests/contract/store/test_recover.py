@@ -110,15 +110,15 @@ class Work:
     def end(self) -> None:
         query = self.charged.pop(self.dice.randrange(len(self.charged)))
         with self.home.sessions.begin() as session:
-            how = self.dice.choice(["settle", "fail", "overrun"])
+            how = self.dice.choice(["settle", "fail", "lose", "overrun"])
             if how == "settle":
                 queries.settle(
                     session, self.home.clock, query.id, 1, answer_object=f"v1/answers/{query.id}", answer_sha256="e" * 64
                 )
-            elif how == "fail":
-                queries.fail(session, self.home.clock, query.id, 1, "query_no_answer")
-            else:
+            elif how == "overrun":
                 queries.overrun(session, self.home.clock, query.id, 1)
+            else:
+                {"fail": queries.fail, "lose": queries.lose}[how](session, self.home.clock, query.id, 1, "query_no_answer")
 
     def grant(self) -> None:
         self.grants.append(self.home.grant(epsilon=self.dice.choice([1, 2])))
