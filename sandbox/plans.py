@@ -200,7 +200,8 @@ class Measure:
 
 
 OutputKind: TypeAlias = Literal[
-    "key", "count", "sum", "avg", "variance", "stddev", "quantile", "min", "max", "histogram", "top", "expression"
+    "key", "count", "sum", "avg", "variance", "stddev", "quantile", "min", "max", "quantiles", "histogram", "top",
+    "expression",
 ]
 
 

@@ -34,13 +34,16 @@ def table(body: dict[str, Any]) -> None:
 
 
 _CHOSEN = {"quantile", "min", "max"}
-_LISTS = {"histogram", "top"}
+_LISTS = {"quantiles", "histogram", "top"}
 
 
 def _told(column: dict[str, Any], value: Any) -> tuple[str, str]:
     """A value that was chosen, with its interval in rank; a list as it is."""
     if column["kind"] == "top":
         return ", ".join(map(str, value)), ""
+    if column["kind"] == "quantiles":
+        widths = ", ".join(f"{width:,.0f}" for width in column["rank_half_widths"])
+        return ", ".join("NULL" if x is None else str(x) for x in value), f"± {widths} rows 行 (rank 秩)"
     if column["kind"] == "histogram":
         bins = column["bins"]
         pairs = zip(bins, value, strict=False)

@@ -209,8 +209,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "该版本缺少文件或文件属于其他版本，未返回任何结果。",
     ),
     "where_not_boolean": (
-        "WHERE needs a condition and was given a {found}. Compare it with something.",
-        "WHERE 需要条件，而给出的是 {found}。请写成比较。",
+        "A condition is needed after WHERE and HAVING, and {found} was given. Compare it with something.",
+        "WHERE 与 HAVING 之后需要条件，而给出的是 {found}。请写成比较。",
     ),
     "within_needs_totals": (
         "An accuracy is asked of COUNT and SUM. Add one of them, or give an epsilon for averages alone.",
@@ -258,8 +258,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "WIDTH_BUCKET(x, low, high, n) 需要常量 low < high，且桶数为 1 至 10,000。",
     ),
     "formula_whole": (
-        "HISTOGRAM and APPROX_TOP_K stand alone in an output; other aggregates may be calculated with.",
-        "HISTOGRAM 与 APPROX_TOP_K 只能单独输出；其他聚合可参与计算。",
+        "HISTOGRAM, APPROX_TOP_K and lists of quantiles stand alone in SELECT; other aggregates may be computed with.",
+        "HISTOGRAM、APPROX_TOP_K 与分位数列表只能单独出现在 SELECT 中；其他聚合可参与计算。",
     ),
     "histogram_form": (
         "HISTOGRAM(x, low, high, bins) takes constants: low < high, 1 to 1,000 bins, each at least one step of x wide.",
@@ -288,10 +288,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "populations_differ": (
         "These datasets protect different populations and cannot be asked together: {datasets}.",
         "这些数据集属于不同人群，不能一同查询：{datasets}。",
-    ),
-    "quantile_form": (
-        "Write PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY x), one quantile in each.",
-        "请写作 PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY x)，每次一个分位数。",
     ),
     "quantile_share": (
         "A quantile is a constant from 0 to 1.",

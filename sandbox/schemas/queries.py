@@ -40,19 +40,25 @@ class AnswerColumn(Wire):
     """A column of an answer. `scale` is the noise's, in the column's own unit; `level` is the intervals' level.
 
     A quantile (and MIN and MAX, which are extreme ones) is a value that was chosen: its interval is in rank,
-    `rank_half_width` rows on either side of the `rank` that was asked for. A histogram's cells are lists over `bins`.
+    `rank_half_width` rows on either side of the `rank` that was asked for. A histogram's cells are lists over `bins`;
+    those of APPROX_TOP_K and of several quantiles are lists of `elements`, and each quantile has its own in `ranks` and
+    `rank_half_widths`.
     """
 
     label: str
     kind: Literal[
-        "key", "count", "sum", "avg", "variance", "stddev", "quantile", "min", "max", "histogram", "top", "expression"
-    ]
+        "key", "count", "sum", "avg", "variance", "stddev", "quantile", "min", "max", "quantiles", "histogram", "top",
+        "expression",
+    ]  # fmt: skip
     type: str | None
     mechanism: str | None
     scale: float | list[float] | None
     level: float | None
     rank: list[int] | None = None
     rank_half_width: float | None = None
+    elements: str | None = None
+    ranks: list[list[int]] | None = None
+    rank_half_widths: list[float] | None = None
     bins: list[Any] | None = None
 
 

@@ -47,7 +47,11 @@ QUESTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "distinct": ("SELECT count(DISTINCT fare), count(DISTINCT line) FROM city.trips", {}),
     "spread": ("SELECT variance(delay), stddev_pop(fare) FROM city.trips", {}),
     "quantiles": ("SELECT line, median(delay), min(day), max(fare) FROM city.trips GROUP BY line", {}),
-    "lists": ("SELECT histogram(delay, 0, 50, 5), approx_top_k(line, 2) FROM city.trips", {}),
+    "lists": ("SELECT histogram(delay, 0, 50, 5), approx_top_k(line, 2), approx_top_k(hour, 2) FROM city.trips", {}),
+    "quantiles in a list": (
+        "SELECT line, percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY delay), max(day) FROM city.trips GROUP BY line",
+        {},
+    ),
     "within": (
         "WITH r AS (SELECT rider, count(*) AS n, max(fare) AS f FROM city.trips GROUP BY rider) SELECT n, count(*), avg(f) FROM r GROUP BY n",
         {},
@@ -72,6 +76,35 @@ def test_every_kind_of_answer_comes_and_reads_the_same_again(town: City, name: s
     )
     assert pa.ipc.open_stream(stream.content).read_all().num_rows == len(body["rows"])
     assert not list(town.house.objects.list("v1/stages/")), "what stages released stands in the answer"
+
+
+@promise("P4.2")
+def test_a_list_of_quantiles_has_an_interval_for_each_and_costs_what_they_would_cost_apart(town: City) -> None:
+    lists = "percentile_cont(ARRAY[0.1, 0.5, 0.9]) WITHIN GROUP (ORDER BY delay) AS d, approx_top_k(hour, 2) AS h"
+    got = town.ask(f"SELECT {lists} FROM city.trips", "engine-listed", epsilon="1")
+    assert got.status_code == 200, got.text
+    body = got.json()
+    column, (cell, hours) = body["columns"][0], body["rows"][0]
+    assert (column["kind"], column["type"], column["elements"]) == ("quantiles", "list", "decimal")
+    assert column["ranks"] == [[1, 10], [1, 2], [9, 10]]
+    assert len(cell) == len(column["rank_half_widths"]) == len(column["scale"]) == 3
+    assert all(width > 0 for width in column["rank_half_widths"])
+    assert cell[0] <= cell[2], "hundreds of rows lie between them"
+    stream = town.client.get(
+        f"/v1/answers/{body['id']}",
+        headers={"Authorization": f"Bearer {town.keys['company']}", "Accept": "application/vnd.apache.arrow.stream"},
+    )
+    read = pa.ipc.open_stream(stream.content).read_all()
+    assert read.schema.field("d").type == read.schema.field("h").type == pa.list_(pa.float64())
+    assert (read["d"].to_pylist(), read["h"].to_pylist()) == ([cell], [hours])
+    apart = ", ".join(f"percentile_cont({q}) WITHIN GROUP (ORDER BY delay)" for q in (0.1, 0.5, 0.9))
+    told = [
+        town.ask(f"SELECT {columns}, approx_top_k(hour, 2) FROM city.trips", "engine-told", epsilon="1", explain=True).json()
+        for columns in (lists.partition(", approx")[0], apart)
+    ]
+    assert told[0]["price"] == told[1]["price"]
+    widths = [column["rank_half_width"] for column in told[1]["outputs"][:3]]
+    assert told[0]["outputs"][0]["rank_half_widths"] == widths
 
 
 @promise("P5.3")

@@ -123,6 +123,11 @@ TWO: Final[dict[str, str]] = {
         f"count(*) FILTER (WHERE delay >= 500 AND delay < 750), count(*) FILTER (WHERE delay >= 750 AND delay <= 1000)] {T} GROUP BY line",
     f"SELECT line, median(delay), percentile_disc(0.9) WITHIN GROUP (ORDER BY hour), max(day) {T} GROUP BY line":
         f"SELECT line, quantile_disc(delay, 0.5), quantile_disc(hour, 0.9), quantile_disc(day, 0.99) {T} GROUP BY line",
+    f"SELECT line, percentile_cont(ARRAY[0.25, 0.5, 0.9, 0.5]) WITHIN GROUP (ORDER BY delay), median(delay), "
+    f"percentile_disc(ARRAY[1, 0.2]) WITHIN GROUP (ORDER BY day), percentile_cont(ARRAY[0.5]) WITHIN GROUP (ORDER BY hour) {T} "
+    f"WHERE delay IS NOT NULL AND fare IS NOT NULL GROUP BY line":
+        f"SELECT line, quantile_disc(delay, [0.25, 0.5, 0.9, 0.5]), quantile_disc(delay, 0.5), quantile_disc(day, [1, 0.2]), "
+        f"quantile_disc(hour, [0.5]) {T} WHERE delay IS NOT NULL AND fare IS NOT NULL GROUP BY line",
     f"SELECT median(delay) FILTER (WHERE paid), min(hour) {T} WHERE hour > 4":
         f"SELECT quantile_disc(delay, 0.5) FILTER (WHERE paid), quantile_disc(hour, 0.01) {T} WHERE hour > 4",
     f"SELECT note, median(delay) {T} GROUP BY note": f"SELECT note, quantile_disc(delay, 0.5) {T} GROUP BY note",

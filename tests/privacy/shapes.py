@@ -40,6 +40,7 @@ SHAPES: Final = [
     f"SELECT line, count(DISTINCT note), count(DISTINCT day) FILTER (WHERE paid) {T} GROUP BY line",
     f"SELECT line, histogram(fare, 0, 200, 5), histogram(delay, -60, 1300, 3) FILTER (WHERE hour > 5) {T} GROUP BY line",
     f"SELECT line, median(fare), percentile_cont(0.9) WITHIN GROUP (ORDER BY delay), min(day), max(hour) {T} GROUP BY line",
+    f"SELECT line, percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY hour) FILTER (WHERE paid), count(*) {T} GROUP BY line",
     f"SELECT line, approx_top_k(hour, 2), approx_top_k(line, 1) {T} WHERE paid IS NOT TRUE GROUP BY line",
     f"SELECT note, count(*), sum(fare), count(DISTINCT rider) {T} GROUP BY note",
     f"SELECT note, count(*), count(DISTINCT rider) {T} WHERE paid GROUP BY note",

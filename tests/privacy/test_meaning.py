@@ -46,7 +46,8 @@ def plain(rows: Town) -> duckdb.DuckDBPyConnection:
         "CREATE TABLE city.stops (line VARCHAR, stop VARCHAR, place BIGINT)"
     )
     for name, found in (("trips", rows.trips), ("stays", rows.stays), ("lines", LINE_ROWS), ("stops", STOP_ROWS)):
-        connection.executemany(f"INSERT INTO city.{name} VALUES ({', '.join('?' * len(found[0]))})", found)
+        if found:
+            connection.executemany(f"INSERT INTO city.{name} VALUES ({', '.join('?' * len(found[0]))})", found)
     return connection
 
 
@@ -100,6 +101,8 @@ def answer(world: World, sql: str) -> tuple[Plan, list[list[Any]]]:
 
 def told(value: Any) -> Any:
     """A value of DuckDB as an answer shows it."""
+    if isinstance(value, list):
+        return [told(x) for x in value]
     if isinstance(value, datetime):
         return value.isoformat() + "Z"
     if isinstance(value, date):

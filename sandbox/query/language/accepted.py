@@ -27,6 +27,9 @@ class Accepted:
     """Which arguments must be plain constants."""
 
 
+MAX_QUANTILES: Final = 9
+"""So many quantiles one list may hold: each takes a share of the budget."""
+
 EXAMPLE: Final = "SELECT {aggregate} FROM transport.flights f WHERE {condition}"
 
 
@@ -94,12 +97,13 @@ AGGREGATES: Final = _table(
     _f("median", "MEDIAN(x)", "the middle value (ours; as PERCENTILE_CONT(0.5))",
        "中位数（本系统提供；同 PERCENTILE_CONT(0.5)）",
        "median(delay)"),
-    _f("percentile_cont", "PERCENTILE_CONT(q) WITHIN GROUP (ORDER BY x), q from 0 to 1",
-       "the value at that rank, among candidates", "该秩处的候选取值，q 为 0 到 1 的常数",
-       "percentile_cont(0.25) WITHIN GROUP (ORDER BY delay)", 1, 20),
-    _f("percentile_disc", "PERCENTILE_DISC(q) WITHIN GROUP (ORDER BY x), q from 0 to 1",
-       "as PERCENTILE_CONT", "同 PERCENTILE_CONT，q 为 0 到 1 的常数",
-       "percentile_disc(0.9) WITHIN GROUP (ORDER BY delay)", 1, 20),
+    _f("percentile_cont", "PERCENTILE_CONT(q | ARRAY[q, …]) WITHIN GROUP (ORDER BY x), q from 0 to 1, up to nine",
+       "the value at that rank, among candidates; of an array the list of them, each paid as if written alone",
+       "该秩处的候选取值；数组则返回其列表，各自计费，q 为 0 到 1 的常数，至多九个",
+       "percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY delay)", 1, MAX_QUANTILES),
+    _f("percentile_disc", "PERCENTILE_DISC(q | ARRAY[q, …]) WITHIN GROUP (ORDER BY x), q from 0 to 1, up to nine",
+       "as PERCENTILE_CONT", "同 PERCENTILE_CONT",
+       "percentile_disc(0.9) WITHIN GROUP (ORDER BY delay)", 1, MAX_QUANTILES),
     _f("histogram", "HISTOGRAM(x, low, high, bins)", "counts in equal bins from low to high (ours)",
        "从 low 到 high 等宽分箱的计数（本系统提供）", "histogram(delay, 0, 100, 10)", 4, 4, constants=(1, 2, 3)),
     _f("approx_top_k", "APPROX_TOP_K(x, k)", "the k most frequent values (ours)", "出现最多的 k 个值（本系统提供）",

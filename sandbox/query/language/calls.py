@@ -144,10 +144,11 @@ def _counted(
 def _fractions(
     rows: Rows, form: Accepted, node: exp.Anonymous, written: list[exp.Expr], depth: int
 ) -> tuple[Node, ...]:
-    """The q of a quantile, or those of ARRAY[…]."""
-    if len(written) == 1 and isinstance(written[0], exp.Array):
+    """The q of a quantile, or those of ARRAY[…] as one `array`: an array of one is not the same as its q."""
+    array = written[0] if len(written) == 1 and isinstance(written[0], exp.Array) else None
+    if array is not None:
         rows.note("array")
-        written = written[0].expressions
+        written = array.expressions
     elif len(written) != 1:
         raise rows.refuse(node, "sql_function_arguments", function=form.name.upper(), form=form.form)
     args = _arguments(rows, form, node, written, depth)
@@ -155,7 +156,7 @@ def _fractions(
         q = arg.value if isinstance(arg, Literal) else None
         if isinstance(q, bool) or not isinstance(q, int | Decimal) or not 0 <= q <= 1:
             raise rows.refuse(node, "sql_constant", function=form.name.upper(), form=form.form)
-    return args
+    return args if array is None else (Op("array", args, rows.at(node)),)
 
 
 def _where(rows: Rows, clause: exp.Expr | None, depth: int) -> Node | None:

@@ -16,7 +16,7 @@ from sandbox.privacy.selection import candidates
 from sandbox.query.expressions.bind import bind
 from sandbox.query.expressions.scope import COLUMN_TYPES, Scope
 from sandbox.query.expressions.typed import Typed
-from sandbox.query.language.syntax import Aggregate, Literal, Name, Node
+from sandbox.query.language.syntax import Aggregate, Literal, Name, Node, Op
 from sandbox.query.planning.domains import domain_of
 
 WHOLE: Final = 12
@@ -170,14 +170,12 @@ class Measures:
         return self._quantile(node, (1, 2), "quantile")
 
     def _percentile(self, node: Aggregate) -> Call:
-        if node.within is None or len(node.args) != 1:
-            raise RequestError("quantile_form", position=node.at)
-        share = node.args[0]
-        value = share.value if isinstance(share, Literal) else None
-        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= 1:
-            raise RequestError("quantile_share", position=node.at)
-        rank = Fraction(value).limit_denominator(1_000)
-        return self._quantile(node, (rank.numerator, rank.denominator), "quantile")
+        """One quantile, or those of an array: measures as if each were written alone, which divide the budget alike."""
+        share = node.arg
+        if isinstance(share, Op):
+            found = [self._quantile(node, _rank(q, node), "quantile") for q in share.args]
+            return Call("measure quantiles", tuple(place for one in found for place in one.args))
+        return self._quantile(node, _rank(share, node), "quantile")
 
     def _extreme(self, node: Aggregate) -> Call:
         return self._quantile(node, EXTREMES[node.name], node.name)
@@ -247,7 +245,15 @@ def narrow(typed: Typed, node: Node) -> None:
         raise RequestError("expression_overflows", position=node.at)
 
 
-def _constant(node: Node) -> Fraction | None:
+def _rank(node: Node | None, at: Aggregate) -> tuple[int, int]:
+    share = _constant(node)
+    if share is None or not 0 <= share <= 1:
+        raise RequestError("quantile_share", position=at.at)
+    rank = share.limit_denominator(1_000)
+    return rank.numerator, rank.denominator
+
+
+def _constant(node: Node | None) -> Fraction | None:
     value = node.value if isinstance(node, Literal) else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None

@@ -9,7 +9,7 @@ from typing import Final
 from sandbox.catalog import Population
 from sandbox.errors import RequestError
 from sandbox.flow import Permitted, Plan
-from sandbox.plans import Bound, Expr, Key, Output, Stage, Table
+from sandbox.plans import Bound, Call, Expr, Key, Output, Stage, Table
 from sandbox.query.expressions.scope import Scope
 from sandbox.query.kernel.engines import BLOCK
 from sandbox.query.language.syntax import Aggregate, Item, Literal, Name, Node, Query, Select, Star, Union
@@ -58,7 +58,7 @@ def plan(permitted: Permitted, known: Known) -> tuple[Plan, ...]:
     unit = relations.tables[0].spec.unit or "unit"
     builder = _Builder(select, made.scope, keys_of(select, made.scope), Measures(made.scope, unit))
     builder.outputs_of(select.items)
-    having = builder.formula(select.having) if select.having is not None else None
+    having = builder.condition(select.having) if select.having is not None else None
     order = tuple((builder.ordered(o.node), o.descending, o.nulls_first) for o in select.order)
     measures, keys = tuple(builder.measures.found), tuple(k for _, k in builder.keys)
     if not measures:
@@ -162,8 +162,6 @@ class _Builder:
             return Output(label=self._label(label), kind="key", key=index, formula=None)
         formula = self.formula(node)
         kind = post.kind_of(formula)
-        if kind == "expression" and any(a.name in post.WHOLE_ONLY for a in post.atoms_of(formula)):
-            raise RequestError("formula_whole", position=node.at)
         default = node.name if isinstance(node, Aggregate) else "column"
         return Output(label=self._label(item.alias or default), kind=kind, key=None, formula=formula)
 
@@ -175,8 +173,21 @@ class _Builder:
             label = f"{wanted}_{n}"
         return label
 
+    def condition(self, node: Node) -> Expr:
+        """What HAVING says: a test, over numbers."""
+        formula = self.formula(node)
+        if not (isinstance(formula, Call) and formula.name in post.TESTS):
+            raise RequestError("where_not_boolean", found="number", position=node.at)
+        return formula
+
     def ordered(self, node: Node) -> int:
-        """The number of the output that ORDER BY names; one that is not shown is added."""
+        """The number of the output that ORDER BY names, which is no list; one that is not shown is added."""
+        place = self._place(node)
+        if place < len(self.outputs) and f"measure {self.outputs[place].kind}" in post.WHOLE_ONLY:
+            raise RequestError("formula_whole", position=node.at)
+        return place
+
+    def _place(self, node: Node) -> int:
         if isinstance(node, Literal):
             value = node.value
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= len(self.select.items):

@@ -16,7 +16,7 @@ from sandbox.query.language.syntax import Literal as Constant
 from sandbox.query.language.syntax import Op
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-WHOLE_ONLY: Final = frozenset({"measure histogram", "measure top"})
+WHOLE_ONLY: Final = frozenset({"measure histogram", "measure top", "measure quantiles"})
 """Aggregates that are lists: they stand alone."""
 
 ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "neg", "abs", "round", "coalesce"})
@@ -48,6 +48,8 @@ def call(node: Op, args: tuple[Expr, ...]) -> Call:
     """An operator over aggregates."""
     if node.name not in ARITHMETIC | TESTS:
         raise RequestError("formula_function", function=node.name, position=node.at)
+    if any(isinstance(a, Call) and a.name in WHOLE_ONLY for a in args):
+        raise RequestError("formula_whole", position=node.at)
     if node.name == "round" and len(args) == 2 and not (isinstance(args[1], Lit) and _small(args[1].value)):
         raise RequestError("formula_round", position=node.at)
     return Call(node.name, args)

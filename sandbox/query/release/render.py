@@ -220,6 +220,6 @@ def as_arrow(body: Mapping[str, Any]) -> bytes:
 def _kind(column: Mapping[str, Any]) -> pa.DataType:
     if column["kind"] == "histogram":
         return pa.list_(pa.int64())
-    if column["kind"] == "top":
-        return pa.list_(pa.string())
+    if column["kind"] in {"quantiles", "top"}:
+        return pa.list_(_ARROW.get(column["elements"], pa.string()))
     return _ARROW.get(column["type"], pa.string())

@@ -22,7 +22,7 @@ from sandbox.query.release.values import LEVEL, Values, average, indexes, rank_h
 
 Cell: TypeAlias = int | float | str | bool | list[Any] | None
 Cells: TypeAlias = tuple[list[Cell], list[Cell], list[Cell]]
-LISTS: Final = frozenset({"histogram", "top"})
+LISTS: Final = frozenset({"quantiles", "histogram", "top"})
 RANKED: Final = frozenset({"quantile", "min", "max"})
 
 
@@ -129,6 +129,10 @@ def _ranked(values: Values, formula: Call, chosen: Sequence[int]) -> Cells:
 
 
 def _lists(values: Values, output: Output, chosen: Sequence[int]) -> Cells:
+    if output.kind == "quantiles" and isinstance(output.formula, Call):
+        each = [_ranked(values, Call("measure quantile", (place,)), chosen)[0] for place in output.formula.args]
+        lists: list[Cell] = [list(row) for row in zip(*each, strict=True)]
+        return lists, [None] * len(lists), [None] * len(lists)
     index = indexes(output.formula)[0] if isinstance(output.formula, Call) else 0
     measure, released = values.measure(index), values.released.values[index]
     if output.kind == "top":
@@ -190,11 +194,8 @@ def header(priced: Priced, output: Output, values: Values | None = None) -> dict
         return made
     release, measure = priced.releases[index], plan.measures[index]
     made["mechanism"] = release.mechanism
-    if output.kind in RANKED | {"top"}:
-        made |= {"scale": release.scale, "level": LEVEL if output.kind in RANKED else None}
-        if output.kind in RANKED:
-            made |= {"rank": list(measure.rank), "rank_half_width": rank_half_width(priced, index)}
-        return made
+    if output.kind in RANKED | {"quantiles", "top"}:
+        return made | _chosen_header(priced, output, indexes(atoms[0]))
     if values is not None:
         made["scale"] = values.scales[index] * values.unit(index)
     elif release.scale:
@@ -202,6 +203,19 @@ def header(priced: Priced, output: Output, values: Values | None = None) -> dict
     if output.kind == "histogram":
         made["bins"] = [shown(measure.type, measure.scale, m) for m in measure.marks]
     return made
+
+
+def _chosen_header(priced: Priced, output: Output, at: Sequence[int]) -> dict[str, Any]:
+    """What a column of chosen values says: each quantile's rank, and how many rows it may lie from there."""
+    scales = [priced.releases[i].scale for i in at]
+    ranks = [list(priced.plan.measures[i].rank) for i in at]
+    kind = priced.plan.measures[at[0]].type.value
+    if output.kind == "top":
+        return {"scale": scales[0], "level": None, "elements": kind}
+    widths = [rank_half_width(priced, i) for i in at]
+    if output.kind in RANKED:
+        return {"scale": scales[0], "level": LEVEL, "rank": ranks[0], "rank_half_width": widths[0]}
+    return {"scale": scales, "level": LEVEL, "elements": kind, "ranks": ranks, "rank_half_widths": widths}
 
 
 def _type(plan: Plan, output: Output, index: int | None) -> str:

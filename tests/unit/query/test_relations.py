@@ -122,10 +122,22 @@ OUTSIDE = {
     "histogram_form": f"SELECT histogram(fare, 10, 0, 5) FROM {TRIPS}",
     "top_domain": f"SELECT approx_top_k(note, 3) FROM {TRIPS}",
     "top_form": f"SELECT approx_top_k(line, 500) FROM {TRIPS}",
-    "quantile_form": f"SELECT percentile_cont(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY fare) FROM {TRIPS}",
+    "sql_function_arguments": f"SELECT percentile_cont(ARRAY[{', '.join(['0.5'] * 10)}]) WITHIN GROUP (ORDER BY fare) FROM {TRIPS}",
+    "where_not_boolean": f"SELECT line, count(*) FROM {TRIPS} GROUP BY line HAVING count(*)",
     "expression_cast": f"SELECT count(*) FROM {TRIPS} WHERE CAST(note AS integer) = 1",
     "expression_width_bucket": f"SELECT sum(width_bucket(fare, 5, 1, 3)) FROM {TRIPS}",
 }
+
+
+LISTS = ("histogram(fare, 0, 10, 5)", "approx_top_k(line, 1)", "percentile_cont(ARRAY[0.1, 0.9]) WITHIN GROUP (ORDER BY fare)")
+
+
+@pytest.mark.parametrize("clause", ["ORDER BY {list}", "ORDER BY 2", "ORDER BY l", "HAVING {list} > 1", "HAVING 1 = abs({list})"])
+@pytest.mark.parametrize("told", LISTS, ids=["histogram", "top", "quantiles"])
+def test_nothing_is_ordered_by_or_compared_with_a_list(told: str, clause: str) -> None:
+    error = refusal(f"SELECT line, {told} AS l FROM {TRIPS} GROUP BY line {clause.format(list=told)}")
+    assert error.code == "formula_whole"
+    assert error.position is not None
 
 
 @pytest.mark.parametrize("code", sorted(OUTSIDE))

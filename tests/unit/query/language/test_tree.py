@@ -89,7 +89,10 @@ def test_constants_are_exact(text: str, value: object, kind: str) -> None:
 
 def test_aggregates_keep_their_parts() -> None:
     one = aggregate("percentile_cont(ARRAY[0.25, 1]) WITHIN GROUP (ORDER BY x) FILTER (WHERE y > 1)")
-    assert [a.value for a in one.args if isinstance(a, Literal)] == [Decimal("0.25"), 1]
+    (array,) = one.args
+    assert isinstance(array, Op)
+    assert [a.value for a in array.args if isinstance(a, Literal)] == [Decimal("0.25"), 1]
+    assert isinstance(aggregate("percentile_cont(0.5) WITHIN GROUP (ORDER BY x)").args[0], Literal)
     assert isinstance(one.within, Name)
     assert isinstance(one.where, Op)
     assert aggregate("count(*)").args == aggregate("count(1)").args == ()
