@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -127,11 +128,11 @@ class Rows(Reading):
         return ".".join(parts) or None
 
     def literal(self, node: exp.Expr, _depth: int) -> Node:
-        """A number or a text."""
+        """A number, or a text: NFC as stored ones are, so that no spelling of a character misses its rows."""
         at, text = self.at(node), str(node.this)
         if node.is_string:
             self.note(f"'{text}")
-            return Literal(text, at)
+            return Literal(unicodedata.normalize("NFC", text), at)
         self.note(text)
         try:
             number = Decimal(text)

@@ -81,10 +81,10 @@ class Relations:
     def source(self, source: syntax.Table | syntax.Derived, ctes: Ctes) -> Made:
         """One table, subquery or named subquery."""
         if isinstance(source, syntax.Derived):
-            return self._called(self.query(source.query, ctes), source.alias)
+            return self._called(self.query(source.query, ctes), source.alias, source.at)
         if source.name in ctes:
             cte, before = ctes[source.name]
-            return self._called(self.query(cte.query, before), source.alias)
+            return self._called(self.query(cte.query, before), source.alias, source.at)
         table = self.known[source.name]
         if table.spec.public:
             self.public.append(table)
@@ -155,11 +155,11 @@ class Relations:
         rests = scope.sources_of(columns_of(typed.expr))
         return Field(name=item.alias or default, table=None, typed=value, sources=rests, domain=domain_of(typed, scope))
 
-    def _called(self, made: Made, alias: str) -> Made:
+    def _called(self, made: Made, alias: str, at: Position) -> Made:
         names = [f.name for f in made.scope.fields]
         for name in names:
             if names.count(name) > 1:
-                raise RequestError("column_ambiguous", column=name)
+                raise RequestError("column_ambiguous", column=name, position=at)
         return replace(made, scope=made.scope.called(alias))
 
     def _public_scope(self, table: Table, number: int, alias: str) -> Scope:
