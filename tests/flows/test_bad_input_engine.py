@@ -74,51 +74,51 @@ def chain(step: str, last: str, *, of: int = 15) -> str:
     return f"WITH a0 AS (SELECT {{x}} AS x FROM city.one){named} SELECT {last} FROM a{of - 1}"
 
 
-O: Final = "FROM city.one"
+ONE: Final = "FROM city.one"
 QUESTIONS: Final[dict[str, tuple[str, int, str]]] = {
-    "NUL": (f"SELECT count(*) {O} WHERE line = 'A\0'", 400, "sql_control_character"),
-    "two in a CTE": (f"WITH a AS (SELECT line {O}; DROP TABLE t) SELECT count(*) FROM a", 400, "sql_several_statements"),
-    "open comment": (f"SELECT count(*) {O} /* ", 400, "sql_syntax"),
-    "a megabyte of IN": (f"WITH a AS (SELECT line {O}) SELECT count(*) FROM a WHERE line IN ({'1,' * 500_000}1)", 413, "query_too_long"),
-    "a megabyte of comment": (f"SELECT count(*) {O} /*{'x' * 1_000_000}*/", 413, "query_too_long"),
-    "column of a CTE": (f"WITH a AS (SELECT lnie {O}) SELECT count(*) FROM a", 400, "unknown_column_near"),
-    "column under an alias": (f"WITH a AS (SELECT line AS l {O}) SELECT count(line) FROM a", 400, "unknown_column"),
-    "column in FILTER": (f"SELECT count(*) FILTER (WHERE dleay > 1) {O}", 400, "unknown_column_near"),
-    "column in WITHIN GROUP": (f"SELECT percentile_cont(ARRAY[0.5]) WITHIN GROUP (ORDER BY dleay) {O}", 400, "unknown_column_near"),
-    "column twice": (f"SELECT count(line) FROM (SELECT line, delay AS line {O}) a", 400, "column_ambiguous"),
-    "column twice in a CTE": (f"WITH a AS (SELECT line, delay AS line {O}) SELECT count(*) FROM a", 400, "column_ambiguous"),
-    "function": (f"SELECT medain(delay) {O}", 400, "sql_function_near"),
-    "type": (f"SELECT sum(delay::intt) {O}", 400, "sql_cast_type"),
-    "sum of texts": (f"SELECT sum(note) {O}", 400, "aggregate_type"),
-    "median of texts": (f"SELECT median(note) {O}", 400, "aggregate_type"),
-    "variance of dates": (f"SELECT variance(day) {O}", 400, "aggregate_type"),
-    "histogram of texts": (f"SELECT histogram(note, 0, 1, 2) {O}", 400, "aggregate_type"),
-    "number for a condition": (f"SELECT count(*) {O} WHERE delay", 400, "where_not_boolean"),
-    "number in HAVING": (f"SELECT line, count(*) {O} GROUP BY line HAVING count(*)", 400, "where_not_boolean"),
-    "text and number": (f"SELECT count(*) {O} WHERE note = 5", 400, "expression_mixed"),
-    "branches apart": (f"SELECT CASE WHEN paid THEN 1 ELSE 'x' END AS c, count(*) {O} GROUP BY c", 400, "expression_mixed"),
-    "parts apart": (f"SELECT count(*) FROM (SELECT note AS a {O} UNION ALL SELECT delay {O}) x", 400, "expression_mixed"),
-    "a day that is none": (f"SELECT count(*) {O} WHERE day = DATE '2013-02-30'", 400, "expression_moment"),
-    "400 digits": (f"SELECT sum(delay * {'9' * 400}) {O}", 400, "sql_number"),
-    "300 decimals": (f"SELECT count(*) {O} WHERE fare < 0.{'0' * 300}1", 400, "sql_number"),
-    "a product past 64 bits": (f"SELECT sum({'*'.join(['delay'] * 9)}) {O}", 400, "expression_overflows"),
-    "division by zero": (f"SELECT sum(delay / 0) {O}", 400, "expression_divisor"),
-    "LIMIT below zero": (f"SELECT line, count(*) {O} GROUP BY line LIMIT -1", 400, "sql_limit"),
-    "bins without number": (f"SELECT histogram(delay, 'NaN', 1, 3) {O}", 400, "histogram_form"),
-    "bins of no width": (f"SELECT histogram(flat, 7, 7, 1) {O}", 400, "histogram_form"),
-    "buckets of no width": (f"SELECT width_bucket(flat, 7, 7, 1) AS b, count(*) {O} GROUP BY b", 400, "expression_width_bucket"),
-    "no quantile": (f"SELECT percentile_cont(ARRAY[]) WITHIN GROUP (ORDER BY delay) {O}", 400, "sql_function_arguments"),
-    "an array of arrays": (f"SELECT percentile_cont(ARRAY[ARRAY[0.5]]) WITHIN GROUP (ORDER BY delay) {O}", 400, "sql_expression"),
+    "NUL": (f"SELECT count(*) {ONE} WHERE line = 'A\0'", 400, "sql_control_character"),
+    "two in a CTE": (f"WITH a AS (SELECT line {ONE}; DROP TABLE t) SELECT count(*) FROM a", 400, "sql_several_statements"),
+    "open comment": (f"SELECT count(*) {ONE} /* ", 400, "sql_syntax"),
+    "a megabyte of IN": (f"WITH a AS (SELECT line {ONE}) SELECT count(*) FROM a WHERE line IN ({'1,' * 500_000}1)", 413, "query_too_long"),
+    "a megabyte of comment": (f"SELECT count(*) {ONE} /*{'x' * 1_000_000}*/", 413, "query_too_long"),
+    "column of a CTE": (f"WITH a AS (SELECT lnie {ONE}) SELECT count(*) FROM a", 400, "unknown_column_near"),
+    "column under an alias": (f"WITH a AS (SELECT line AS l {ONE}) SELECT count(line) FROM a", 400, "unknown_column"),
+    "column in FILTER": (f"SELECT count(*) FILTER (WHERE dleay > 1) {ONE}", 400, "unknown_column_near"),
+    "column in WITHIN GROUP": (f"SELECT percentile_cont(ARRAY[0.5]) WITHIN GROUP (ORDER BY dleay) {ONE}", 400, "unknown_column_near"),
+    "column twice": (f"SELECT count(line) FROM (SELECT line, delay AS line {ONE}) a", 400, "column_ambiguous"),
+    "column twice in a CTE": (f"WITH a AS (SELECT line, delay AS line {ONE}) SELECT count(*) FROM a", 400, "column_ambiguous"),
+    "function": (f"SELECT medain(delay) {ONE}", 400, "sql_function_near"),
+    "type": (f"SELECT sum(delay::intt) {ONE}", 400, "sql_cast_type"),
+    "sum of texts": (f"SELECT sum(note) {ONE}", 400, "aggregate_type"),
+    "median of texts": (f"SELECT median(note) {ONE}", 400, "aggregate_type"),
+    "variance of dates": (f"SELECT variance(day) {ONE}", 400, "aggregate_type"),
+    "histogram of texts": (f"SELECT histogram(note, 0, 1, 2) {ONE}", 400, "aggregate_type"),
+    "number for a condition": (f"SELECT count(*) {ONE} WHERE delay", 400, "where_not_boolean"),
+    "number in HAVING": (f"SELECT line, count(*) {ONE} GROUP BY line HAVING count(*)", 400, "where_not_boolean"),
+    "text and number": (f"SELECT count(*) {ONE} WHERE note = 5", 400, "expression_mixed"),
+    "branches apart": (f"SELECT CASE WHEN paid THEN 1 ELSE 'x' END AS c, count(*) {ONE} GROUP BY c", 400, "expression_mixed"),
+    "parts apart": (f"SELECT count(*) FROM (SELECT note AS a {ONE} UNION ALL SELECT delay {ONE}) x", 400, "expression_mixed"),
+    "a day that is none": (f"SELECT count(*) {ONE} WHERE day = DATE '2013-02-30'", 400, "expression_moment"),
+    "400 digits": (f"SELECT sum(delay * {'9' * 400}) {ONE}", 400, "sql_number"),
+    "300 decimals": (f"SELECT count(*) {ONE} WHERE fare < 0.{'0' * 300}1", 400, "sql_number"),
+    "a product past 64 bits": (f"SELECT sum({'*'.join(['delay'] * 9)}) {ONE}", 400, "expression_overflows"),
+    "division by zero": (f"SELECT sum(delay / 0) {ONE}", 400, "expression_divisor"),
+    "LIMIT below zero": (f"SELECT line, count(*) {ONE} GROUP BY line LIMIT -1", 400, "sql_limit"),
+    "bins without number": (f"SELECT histogram(delay, 'NaN', 1, 3) {ONE}", 400, "histogram_form"),
+    "bins of no width": (f"SELECT histogram(flat, 7, 7, 1) {ONE}", 400, "histogram_form"),
+    "buckets of no width": (f"SELECT width_bucket(flat, 7, 7, 1) AS b, count(*) {ONE} GROUP BY b", 400, "expression_width_bucket"),
+    "no quantile": (f"SELECT percentile_cont(ARRAY[]) WITHIN GROUP (ORDER BY delay) {ONE}", 400, "sql_function_arguments"),
+    "an array of arrays": (f"SELECT percentile_cont(ARRAY[ARRAY[0.5]]) WITHIN GROUP (ORDER BY delay) {ONE}", 400, "sql_expression"),
     "40 subqueries": (f"SELECT count(*) FROM {'(SELECT line FROM ' * 40}city.one{') x' * 40}", 400, "query_too_deep"),
     "squares of squares": (chain("x * x % 97", "sum(x)").format(x="delay"), 400, "expression_too_large"),
     "texts of texts": (chain("x || x", "count(x)").format(x="line"), 400, "expression_text_too_long"),
     "15 joins with itself": (
-        f"SELECT count(*) {O} a0 " + " ".join(f"JOIN city.one a{i} ON a0.rider = a{i}.rider" for i in range(1, 16)), 400, "join_fans_out",
+        f"SELECT count(*) {ONE} a0 " + " ".join(f"JOIN city.one a{i} ON a0.rider = a{i}.rider" for i in range(1, 16)), 400, "join_fans_out",
     ),
-    "a hundred million groups": (f"SELECT hour, delay, day, count(*) {O} GROUP BY 1, 2, 3", 400, "too_many_groups"),
-    "30 keys": (f"SELECT count(*) {O} GROUP BY {', '.join(f'hour + {i}' for i in range(30))}", 400, "too_many_keys"),
-    "the unit": (f"SELECT rider, count(*) {O} GROUP BY rider", 400, "unit_in_answer"),
-    "a table that is not there": (f"SELECT count(*) {O} JOIN city.onee USING (rider)", 403, "dataset_not_granted"),
+    "a hundred million groups": (f"SELECT hour, delay, day, count(*) {ONE} GROUP BY 1, 2, 3", 400, "too_many_groups"),
+    "30 keys": (f"SELECT count(*) {ONE} GROUP BY {', '.join(f'hour + {i}' for i in range(30))}", 400, "too_many_keys"),
+    "the unit": (f"SELECT rider, count(*) {ONE} GROUP BY rider", 400, "unit_in_answer"),
+    "a table that is not there": (f"SELECT count(*) {ONE} JOIN city.onee USING (rider)", 403, "dataset_not_granted"),
     "CTEs in a ring": ("WITH a AS (SELECT line FROM b), b AS (SELECT line FROM a) SELECT count(*) FROM a", 403, "no_grant"),
 }  # fmt: skip
 PLACELESS: Final = {"query_too_long", "dataset_not_granted", "no_grant"}
@@ -141,7 +141,7 @@ def test_a_bad_question_is_one_clear_problem_at_its_place_and_costs_nothing(town
     assert town.ok("GET", f"/v1/grants/{town.grants[0]}")["budget"] == before
 
 
-SQL: Final = f"SELECT line, count(*), sum(delay) {O} GROUP BY line"
+SQL: Final = f"SELECT line, count(*), sum(delay) {ONE} GROUP BY line"
 FIELDS: Final[list[tuple[dict[str, Any], int, str]]] = [
     ({"bounding": "none"}, 400, "request_invalid"), ({"bounding": ["clip"]}, 400, "request_invalid"),
     ({"bounding": "groups", "groups": 0}, 400, "request_invalid"), ({"groups": -1}, 400, "request_invalid"),
@@ -165,12 +165,12 @@ def test_a_bad_field_is_one_clear_problem(town: City, fields: dict[str, Any], st
 
 @promise("P6.3")
 def test_a_key_of_one_question_buys_no_other_of_the_larger_language(town: City) -> None:
-    first = town.ask(f"SELECT median(delay) {O}", "bad-reused", epsilon="0.1")
+    first = town.ask(f"SELECT median(delay) {ONE}", "bad-reused", epsilon="0.1")
     assert first.status_code == 200, first.text
     for told in ({"bounding": "rows"}, {"rows": 1}, {"groups": 1}, {"epsilon": "0.2"}):
-        got = town.ask(f"SELECT median(delay) {O}", "bad-reused", **{"epsilon": "0.1", **told})
+        got = town.ask(f"SELECT median(delay) {ONE}", "bad-reused", **{"epsilon": "0.1", **told})
         is_one_clear_problem(got, 409, "idempotency_key_reused")
-    assert town.ask(f"SELECT median(delay) {O}", "bad-reused", epsilon="0.1").json() == first.json()
+    assert town.ask(f"SELECT median(delay) {ONE}", "bad-reused", epsilon="0.1").json() == first.json()
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
