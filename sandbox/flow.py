@@ -186,6 +186,14 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """Where a measure's vectors are clipped by what an earlier answer of the same grant has released and paid for."""
+
+    query: str
+    norm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
     """A plan with its noise, its price, and the rung at which its answer will leave, in seconds after the charge."""
 
@@ -195,9 +203,25 @@ class Priced:
     keys: Release | None = None
     """Of the stage "keys"."""
     norms: tuple[Release, ...] = ()
-    """Of the stage "norms": one for each measure."""
+    """Of the stage "norms": one for each of its measures, `clipped_anew`."""
+    reused: tuple[Norm | None, ...] = ()
+    """Of a clip, for each measure: the norm that need not be released once more; () where there is none."""
     cost: Cost
     rung: float
+
+    @property
+    def clipped_anew(self) -> tuple[int, ...]:
+        """Numbers of the measures whose norm the stage "norms" releases."""
+        if self.plan.bound.form != "clip":
+            return ()
+        return tuple(i for i in range(len(self.plan.measures)) if not self.reused or self.reused[i] is None)
+
+    def norms_with(self, released: tuple[int, ...]) -> tuple[int, ...]:
+        """The norm of each measure of a clip: the reused ones, and in their order those that the stage released."""
+        if len(self.reused) == 0:
+            return released
+        anew = iter(released)
+        return tuple(next(anew) if known is None else known.norm for known in self.reused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +264,7 @@ class Exact:
 class Noisy:
     """Noisy integers of one stage: free to use from here on.
 
-    values: one array a measure, shape (groups, out width). norms: one of shape (measures, 1), where to clip.
+    values: one array a measure, shape (groups, out width). norms: one a measure of the stage, shape (1, bins).
     keys: one of shape (keys, 1), the noisy weights of the shown ones.
     """
 
@@ -249,6 +273,7 @@ class Noisy:
     values: tuple[Ints, ...]
     labels: Labels | None = None
     norms: tuple[int, ...] = ()
+    """Of the stage "norms" what its histograms say; of the stage "values" where each measure's vectors were clipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +284,8 @@ class Released:
     """One a measure, shape (groups, out width)."""
     labels: Labels | None = None
     norms: tuple[int, ...] = ()
+    histograms: tuple[Ints, ...] = ()
+    """Of the stage "norms", shape (1, bins): what later questions of the same grant choose their norms from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,16 @@ def release(*, scale: float, histogram: Ints) -> Ints:
     return add_noise("gaussian", scale=scale, values=histogram)
 
 
+def overlooked(scale: float) -> float:
+    """Units in one bin that a histogram with this noise may not tell from none."""
+    return CONFIDENT * scale
+
+
+def cut_on_purpose(*, groups: int, sigma: float) -> float:
+    """r*: how many units `choose` is content to clip, .8 G sigma / min(sqrt G, 2)."""
+    return 0.8 * groups * sigma / min(math.sqrt(groups), 2.0)
+
+
 def choose(noisy: Ints, *, scale: float, groups: int, sigma: float, maximum: int) -> int:
     """The norm T to clip at, 1 <= T <= maximum: deterministic, from the noisy histogram and public numbers alone.
 
@@ -80,7 +90,7 @@ def choose(noisy: Ints, *, scale: float, groups: int, sigma: float, maximum: int
     if len(counts) != len(edges(maximum)):
         raise ValueError("the histogram has one count for each edge")
     bin_ = _occupied(counts, scale)
-    enough = 0.8 * groups * sigma / min(math.sqrt(groups), 2.0)
+    enough = cut_on_purpose(groups=groups, sigma=sigma)
     above = 0
     while bin_ > 0 and above + counts[bin_] < enough:
         above += counts[bin_]
@@ -94,6 +104,6 @@ def _occupied(counts: list[int], scale: float) -> int:
     """The topmost bin of the first window that holds more than noise explains; 0 if there is none."""
     for top in range(len(counts) - 1, -1, -1):
         for width in WINDOWS:
-            if width <= top + 1 and sum(counts[top + 1 - width : top + 1]) > CONFIDENT * scale * math.sqrt(width):
+            if width <= top + 1 and sum(counts[top + 1 - width : top + 1]) > overlooked(scale) * math.sqrt(width):
                 return top
     return 0

@@ -19,9 +19,9 @@ from sandbox.query.paid import charged_of, request_form, stage_before, store, st
 from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, step
 from sandbox.query.planning.plan import Known
 from sandbox.query.planning.plan import plan as make_plan
-from sandbox.query.planning.price import Purse
 from sandbox.query.planning.price import price as make_price
 from sandbox.query.public import public_rows
+from sandbox.query.purse import purse_of
 from sandbox.query.release import render
 from sandbox.query.release.free import Source
 from sandbox.query.release.noise import noise
@@ -47,7 +47,7 @@ def _planned(parts: Parts, request: Request) -> tuple[Plan, ...]:
 
 def _priced(parts: Parts, plans: Sequence[Plan]) -> Priced:
     with step(parts, "price"):
-        return make_price(plans, _purse(parts, plans[0].permitted.grant), parts.model)
+        return make_price(plans, purse_of(parts, plans[0].permitted.grant, plans), parts.model)
 
 
 def _found(parts: Parts, plans: Sequence[Plan]) -> repeats.Free | Priced:
@@ -108,7 +108,7 @@ def finish(parts: Parts, pending: Pending) -> None:
 def explain(parts: Parts, request: Request) -> dict[str, Any]:
     """What `submit` would do and cost, without touching any data and free of charge (P6.5)."""
     plans = _planned(parts, request)
-    found, purse = _found(parts, plans), _purse(parts, plans[0].permitted.grant)
+    found, purse = _found(parts, plans), purse_of(parts, plans[0].permitted.grant, plans)
     if isinstance(found, repeats.Free):
         return render.explanation(repeats.explained(parts, found), purse, found.source)
     return render.explanation(found, purse)
@@ -128,7 +128,7 @@ def _computed(parts: Parts, charged: Charged, leaves: str) -> Stored:
         noisy = noise(exact)
     if parts.clock.text() > leaves:
         raise DependencyFailed("query_overrun")
-    stored = store(parts, noisy)
+    stored = store(parts, noisy, earlier)
     # A conversion takes two milliseconds and is remembered: during the hold it costs nobody anything.
     render.spent_and_left(charged.priced.cost, charged.receipt)
     return stored
@@ -210,12 +210,6 @@ def _known(parts: Parts, parsed: Parsed) -> Known:
     )
 
 
-def _purse(parts: Parts, grant: GrantTerms) -> Purse:
-    with parts.sessions.reading() as session:
-        ((_, cap, spent),) = ledger.read_caps(session, [("grant", grant.id)])
-    return Purse(cap=cap, spent=spent)
-
-
 # --- the charge -----------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +242,7 @@ def charge(parts: Parts, priced: Priced) -> Charged:
             rung_ms=round(priced.rung * 1000),
             question=canonical.question(plan),
             basis=canonical.basis(plan, plan.relation) if rollup.can_lend(plan) else None,
+            clipping=canonical.clipping(plan) if priced.norms and not plan.private else None,
         )
         record = queries.insert_charged(
             session,

@@ -12,7 +12,7 @@ from sandbox import __version__
 from sandbox.audit.records import record_digest
 from sandbox.catalog import ColumnType, Population, Provenance
 from sandbox.errors import IntegrityFailed
-from sandbox.flow import Cost, Permitted, Plan, Priced, Release
+from sandbox.flow import Cost, Norm, Permitted, Plan, Priced, Release
 from sandbox.plans import (
     Bound,
     Call,
@@ -38,8 +38,8 @@ from sandbox.query.planning.plan import PLAN_V
 _TYPES: Final = {
     c.__name__: c
     for c in (
-        Bound, Call, Col, Cost, Fact, Filter, Key, Lit, Lookup, Measure, Meet, Output, PerUnit, Project, Provenance,
-        Release, Scan, Stack,
+        Bound, Call, Col, Cost, Fact, Filter, Key, Lit, Lookup, Measure, Meet, Norm, Output, PerUnit, Project,
+        Provenance, Release, Scan, Stack,
     )
 }  # fmt: skip
 CONTENT: Final = (
@@ -97,6 +97,7 @@ def priced_form(priced: Priced) -> dict[str, Any]:
         "releases": plain(priced.releases),
         "keys": plain(priced.keys),
         "norms": plain(priced.norms),
+        "reused": plain(priced.reused),
         "cost": plain(priced.cost),
         "rung": plain(priced.rung),
     }
@@ -125,6 +126,12 @@ def question(plan: Plan) -> str:
 def basis(plan: Plan, relation: Relation) -> str:
     """Digest of the rows that a plan with this relation reads: what answers share that may be added up (P6.4)."""
     return digest({**_sources(plan), "relation": plain(relation)})
+
+
+def clipping(plan: Plan) -> str:
+    """Digest of the vectors that a plan clips: its rows and the groups of its keys, whatever is measured of them."""
+    keys = sorted(digest(plain(replace(key, label=""))) for key in plan.keys)
+    return digest({**_sources(plan), "relation": plain(plan.relation), "keys": keys, "rows": plan.bound.rows})
 
 
 def _sources(plan: Plan) -> dict[str, Any]:
@@ -176,5 +183,5 @@ def priced_from(
         plan = replace(plan, keys=with_grids(plan.keys, plan.spec))
     return Priced(
         plan=plan, releases=value(form["releases"]), keys=value(form["keys"]), norms=value(form["norms"]),
-        cost=value(form["cost"]), rung=value(form["rung"]),
+        reused=value(form.get("reused", [])), cost=value(form["cost"]), rung=value(form["rung"]),
     )  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sandbox import crash
 from sandbox.crypto.suite import INTL
 from sandbox.errors import IntegrityFailed, NotFound
-from sandbox.flow import Charged, Noisy, Parsed, Permitted, Plan, Priced, Principal, Released, Request, Stored
+from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Released, Request, Stored
 from sandbox.plans import STAGES, Stage, Table
 from sandbox.query import canonical
 from sandbox.query.parts import Parts
@@ -18,10 +18,11 @@ from sandbox.store import committee, datasets, queries, versions
 from sandbox.store.queries import QueryRecord
 
 
-def store(parts: Parts, noisy: Noisy) -> Stored:
+def store(parts: Parts, noisy: Noisy, earlier: Sequence[Noisy] = ()) -> Stored:
     """Store the last stage's noisy numbers sealed, with what earlier ones released. Nobody is told before the rung."""
     charged = noisy.charged
-    sealed = _sealed(parts, noisy, charged.query_id)
+    histograms = tuple(h for n in earlier if n.stage == "norms" for h in n.values)
+    sealed = _sealed(parts, noisy, charged.query_id, histograms)
     sha256 = INTL.digest(sealed).hex()
     parts.objects.put(_name(charged.query_id), io.BytesIO(sealed), size=len(sealed), sha256=sha256)
     crash.point("stored")
@@ -48,12 +49,14 @@ def stage_before(parts: Parts, charged: Charged, stage: Stage) -> Noisy | None:
     key = _key(parts, charged.priced.plan, charged.query_id)
     about = f"{charged.query_id} {stage}".encode()
     found = stored.unpack(INTL.open(key, parts.objects.read(name, 0, size), about))
+    if stage == "norms" and not found.norms:  # stored by a release that kept the norms alone
+        return Noisy(charged=charged, stage=stage, values=(), norms=tuple(int(t) for t in found.values[0][:, 0]))
     return Noisy(charged=charged, stage=stage, values=found.values, labels=found.labels, norms=found.norms)
 
 
-def _sealed(parts: Parts, noisy: Noisy, about: str) -> bytes:
+def _sealed(parts: Parts, noisy: Noisy, about: str, histograms: tuple[Ints, ...] = ()) -> bytes:
     key = _key(parts, noisy.charged.priced.plan, noisy.charged.query_id)
-    made = Released(values=noisy.values, labels=noisy.labels, norms=noisy.norms)
+    made = Released(values=noisy.values, labels=noisy.labels, norms=noisy.norms, histograms=histograms)
     return INTL.seal(key, stored.pack(made), about.encode())
 
 

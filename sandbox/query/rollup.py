@@ -13,9 +13,7 @@ import numpy as np
 from sandbox.flow import Cost, Ints, Plan, Priced, Released
 from sandbox.plans import Bound, Call, Expr, Filter, Key, Lit, Measure, Relation, Scalar
 from sandbox.privacy import intervals
-from sandbox.privacy.accounting import UNIT
-from sandbox.query.planning.bounding import expected_norm
-from sandbox.query.planning.price import LEVEL
+from sandbox.query.planning.offers import LEVEL, deviation_at, likely_norm
 from sandbox.query.planning.sizes import most_rows
 from sandbox.query.release.free import Summed
 from sandbox.query.release.values import Values
@@ -184,11 +182,11 @@ def errors(summed_: Summed, priced: Priced) -> list[float]:
 def expected_errors(priced: Priced) -> list[float]:
     """What the asked budget would buy: each number's expected deviation, in units of its measure."""
     plan, found = priced.plan, list[float]()
-    for measure, release in zip(plan.measures, priced.releases, strict=True):
+    for index, (measure, release) in enumerate(zip(plan.measures, priced.releases, strict=True)):
         if plan.bound.form == "clip":
-            rows = min(plan.bound.rows, plan.spec.default_rows)
-            likely = expected_norm(rows, plan.groups, measure.row_bound)
-            found.append(likely / math.sqrt(2 * max(release.loss, 1) / UNIT))
+            known = priced.reused[index] if priced.reused else None
+            norm = likely_norm(plan, measure) if known is None else float(known.norm)
+            found.append(deviation_at(norm, release.loss))
         else:
             mechanism = "laplace" if release.mechanism == "laplace" else "gaussian"
             found.append(intervals.deviation(mechanism, release.scale))  # type: ignore[arg-type]  # one of the two

@@ -73,7 +73,7 @@ AUDITED: Mapping[str, tuple[type[t.Row], tuple[str, ...], tuple[str, ...]]] = {
 LATER: Mapping[str, Mapping[str, str | None]] = {
     "datasets": {"state": "active"},
     "versions": {"kind": "add", "state": "open"},
-    "queries": {"question": None, "basis": None, "source": None},
+    "queries": {"question": None, "basis": None, "source": None, "clipping": None},
 }
 """Columns that came after the first release, covered where they are not what every older row means by their absence."""
 

@@ -25,7 +25,6 @@ ATTEMPTS: Final = 2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewQuery:
     """A priced query about to be charged. `request` and `priced` are what a resume needs, as JSON."""
-
     id: str
     grant: str
     population: str
@@ -38,7 +37,9 @@ class NewQuery:
     question: str | None = None
     """SHA-256 (hex) of what was asked, by which a repeat finds it (P6.4)."""
     basis: str | None = None
-    """SHA-256 (hex) of what its numbers rest on, where they may be added up to a coarser grouping."""
+    """SHA-256 (hex) of what its numbers rest on, where they may be added up."""
+    clipping: str | None = None
+    """SHA-256 (hex) of the vectors whose norms it releases, by which a later question finds them (P5.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,8 @@ def insert_charged(
         id=query.id, tenant=actor.tenant, principal=actor.id, grant=query.grant, population=query.population,
         request=dict(query.request), priced=dict(query.priced), version=query.version, state=QUERY.start, attempt=1,
         lease_owner=worker, lease_until=clock.text(plus_seconds=lease_seconds), charged_at=at, rung_ms=query.rung_ms,
-        event=event_id, answer_object=None, answer_sha256=None, question=query.question, basis=query.basis, source=None,
+        event=event_id, answer_object=None, answer_sha256=None, source=None,
+        question=query.question, basis=query.basis, clipping=query.clipping,
     )  # fmt: skip
     claimed: list[t.IdempotencyRow] = []
     if idempotency is not None:

@@ -1,4 +1,4 @@
-"""Free answers in SQL: which settled queries a question may be answered from, and that it was, in one transaction."""
+"""Free answers in SQL: which settled queries a question may be answered or clipped from, and that it was, at once."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def additive_answers(session: Session, grant: str, version: str, bases: Collecti
     """Settled and paid queries of a grant and a version that rest on one of `bases`: the newest `SOURCES` of them."""
     paid = t.QueryRow.basis.in_(bases) & t.QueryRow.source.is_(None)
     return [queries.record_of(row) for row in session.scalars(_settled(grant, version).where(paid).limit(SOURCES))]
+
+
+def norm_answers(session: Session, grant: str, version: str, clipping: str) -> list[QueryRecord]:
+    """Settled queries of a grant and a version that released norms of these vectors: the newest `SOURCES` of them."""
+    found = _settled(grant, version).where(t.QueryRow.clipping == clipping).limit(SOURCES)
+    return [queries.record_of(row) for row in session.scalars(found)]
 
 
 def _settled(grant: str, version: str) -> Select[t.QueryRow]:
@@ -99,5 +105,5 @@ def _row(made: NewQuery, *, actor: Principal, source: QueryRecord, event_id: str
         id=made.id, tenant=actor.tenant, principal=actor.id, grant=source.grant, population=source.population,
         request=dict(made.request), priced=dict(made.priced), version=source.version, state="settled", attempt=1,
         lease_owner=None, lease_until=None, charged_at=at, rung_ms=made.rung_ms, event=event_id, answer_object=None,
-        answer_sha256=None, question=made.question, basis=None, source=source.id,
+        answer_sha256=None, question=made.question, basis=None, source=source.id, clipping=None,
     )  # fmt: skip

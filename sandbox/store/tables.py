@@ -236,8 +236,8 @@ class GrantRow(Row):
 class QueryRow(Row):
     """A paid query: what a resume needs, and where its answer lies; or a free one, made from another's answer.
 
-    `question` and `basis` are digests of what was asked and of what it rests on (P6.4); `source` is the query whose
-    stored answer a free one is made from.
+    `question` and `basis` are digests of what was asked and of what it rests on (P6.4), `clipping` of the vectors whose
+    norms it releases (P5.3); `source` is the query whose stored answer a free one is made from.
     """
 
     __tablename__ = "queries"
@@ -261,9 +261,11 @@ class QueryRow(Row):
     question: Mapped[str | None] = mapped_column(String(64))
     basis: Mapped[str | None] = mapped_column(String(64))
     source: Mapped[str | None] = mapped_column(ID)
+    clipping: Mapped[str | None] = mapped_column(String(64))
     __table_args__ = (
         Index("ix_queries_question", "grant", "version", "question"),
         Index("ix_queries_basis", "grant", "version", "basis"),
+        Index("ix_queries_clipping", "grant", "version", "clipping"),
     )
 
 

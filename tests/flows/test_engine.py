@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from sandbox.flow import Principal, Request
+from sandbox.flow import Principal, Released, Request
 from sandbox.plans import Stage
 from sandbox.query import answer, ends, paid
 from sandbox.query.parts import Parts, Pending
@@ -142,11 +142,13 @@ def test_a_resume_begins_at_the_first_stage_that_is_not_stored(town: City, monke
     again = dataclasses.replace(pending.charged, attempt=2)
     answer._computed(parts, again, pending.leaves_at)
     assert drawn == ["values"], "the norm was released once, and no second one is drawn"
-    assert released(parts, pending) == tuple(int(n) for n in first.values[0][:, 0])
+    found = released(parts, pending)
+    assert found.norms == first.norms
+    assert [h.tolist() for h in found.histograms] == [h.tolist() for h in first.values]
 
 
-def released(parts: Parts, pending: Pending) -> tuple[int, ...]:
-    """Where the stored answer says that vectors were clipped."""
+def released(parts: Parts, pending: Pending) -> Released:
+    """What the stored answer holds."""
     charged = pending.charged
     assert charged is not None
     stored = paid.stored_before(parts, charged)
@@ -157,4 +159,4 @@ def released(parts: Parts, pending: Pending) -> tuple[int, ...]:
     with parts.sessions.reading() as session:
         record = queries.get(session, pending.query_id)
     assert record is not None
-    return paid.stored_values(parts, charged.priced.plan, record).norms
+    return paid.stored_values(parts, charged.priced.plan, record)

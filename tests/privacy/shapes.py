@@ -15,8 +15,8 @@ from sandbox.flow import Ints, Labels, Plan
 from sandbox.plans import Measure, Scalar
 from sandbox.privacy import keys, selection
 from sandbox.query.kernel.fixed import clip_bits, scaled
+from sandbox.query.planning.offers import keys_kept, reach_of, touched
 from sandbox.query.planning.plan import Known
-from sandbox.query.planning.price import keys_kept, reach_of, touched
 from sandbox.query.planning.sizes import most_rows
 from tests.privacy.pipeline import Pipeline
 

@@ -29,5 +29,6 @@ def staged(charged: Charged, stage: Stage, earlier: tuple[Noisy, ...]) -> Task:
     """The task of a stage, with what earlier stages released as constants."""
     by_stage = {n.stage: n for n in earlier}
     labels = by_stage["keys"].labels if "keys" in by_stage else None
-    norms = tuple(int(t) for t in by_stage["norms"].values[0][:, 0]) if "norms" in by_stage else ()
+    anew = by_stage["norms"].norms if "norms" in by_stage else ()
+    norms = charged.priced.norms_with(anew) if stage == "values" else ()
     return task_of(charged.priced, stage, labels=labels, norms=norms)

@@ -64,11 +64,12 @@ class Task:
 def task_of(priced: Priced, stage: Stage, *, labels: Labels | None = None, norms: tuple[int, ...] = ()) -> Task:
     """The task of one stage."""
     plan, votes = priced.plan, tuple[int, ...]()
+    measures = plan.measures if stage != "norms" else tuple(plan.measures[i] for i in priced.clipped_anew)
     if stage == "keys" and priced.keys is not None:
         votes = tuple(int(v) for v in weights("laplace" if priced.keys.pure else "gaussian", priced.keys.times))
     return Task(
         stage=stage, tables=plan.tables, public=plan.public, population_id=plan.population_id,
-        population_key=plan.population_key, relation=plan.relation, keys=plan.keys, measures=plan.measures,
+        population_key=plan.population_key, relation=plan.relation, keys=plan.keys, measures=measures,
         bound=plan.bound, votes=votes, labels=labels, norms=norms,
     )  # fmt: skip
 

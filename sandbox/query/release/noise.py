@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-
 from sandbox.flow import Exact, Ints, Labels, Noisy, Priced, Release
 from sandbox.plans import Measure
 from sandbox.privacy import keys, mechanisms, norms, selection
 from sandbox.query.kernel.fixed import clip_bits, scaled
-from sandbox.query.planning.sizes import most_rows
+from sandbox.query.planning.clipping import norm_of
 
 
 def noise(exact: Exact) -> Noisy:
@@ -71,18 +69,11 @@ def _keys(exact: Exact) -> Noisy:
 
 
 def _norms(exact: Exact) -> Noisy:
-    priced, found = exact.charged.priced, list[int]()
-    plan = priced.plan
-    most = most_rows(plan.relation, plan.tables)
-    groups = max(plan.groups if exact.labels is None else len(exact.labels), 1)
-    for measure, histogram, values, counts in zip(
-        plan.measures, priced.norms, priced.releases, exact.values, strict=True
-    ):
-        noisy = norms.release(scale=histogram.scale, histogram=counts[0])
-        sigma = mechanisms.scale("gaussian", sensitivity=1, loss=values.loss)
-        found.append(
-            norms.choose(
-                noisy, scale=histogram.scale, groups=groups, sigma=sigma, maximum=most * measure.row_bound
-            )
-        )
-    return Noisy(charged=exact.charged, stage="norms", values=(np.array(found, np.int64).reshape(-1, 1),))
+    """The noisy histograms, and the norms that follow from them for the budgets of this question."""
+    priced, noisy, found = exact.charged.priced, list[Ints](), list[int]()
+    groups = priced.plan.groups if exact.labels is None else len(exact.labels)
+    for index, histogram, counts in zip(priced.clipped_anew, priced.norms, exact.values, strict=True):
+        noisy.append(norms.release(scale=histogram.scale, histogram=counts))
+        loss = priced.releases[index].loss
+        found.append(norm_of(priced.plan, index, noisy[-1][0], scale=histogram.scale, groups=groups, loss=loss))
+    return Noisy(charged=exact.charged, stage="norms", values=tuple(noisy), norms=tuple(found))

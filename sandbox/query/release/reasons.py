@@ -35,6 +35,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "The norm is released first, for a tenth of the price.",
         "范数先行发布，占价格的十分之一。",
     ),
+    "norm_reused": (
+        "The norm of {columns} is reused: {query} has released and paid for it.",
+        "{columns} 的裁剪范数沿用 {query} 已发布并付费的结果。",
+    ),
     "mechanism_why": (
         "{mechanism} noise, because it errs less at this budget.",
         "采用 {mechanism} 噪声，因其在该预算下误差更小。",

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,11 +17,11 @@ from sandbox.privacy import accounting
 from sandbox.privacy.accounting import Cap
 from sandbox.query import canonical
 from sandbox.query.expressions.typed import columns_of
-from sandbox.query.planning.price import Purse, epsilon_of
+from sandbox.query.planning.offers import Purse, epsilon_of
 from sandbox.query.planning.sizes import most_rows
 from sandbox.query.release.free import Source
 from sandbox.query.release.reasons import text
-from sandbox.query.release.table import expected, table
+from sandbox.query.release.table import expected, measured_by, table
 
 PROMISE: Final = {
     "en": "Differentially private answers only; 0 reviewed releases stand beside them for this population.",
@@ -64,7 +65,7 @@ def answer(
         "version": plan.version.number,
         "purpose": plan.permitted.grant.purpose,
         **table(priced, released),
-        "bounds": bounds(plan),
+        "bounds": bounds(priced, released.norms),
         "source": None if source is None else source.told(),
         "price": _cost(cost),
         "epsilon": epsilon,
@@ -97,7 +98,7 @@ def explanation(priced: Priced, purse: Purse, source: Source | None = None) -> d
         "left_after": _left(purse.spent + cost, purse.cap) if affordable else None,
         "rung": priced.rung if source is None else 0.0,
         "facts": facts(plan),
-        "bounds": bounds(plan),
+        "bounds": bounds(priced),
         "text": _why(priced),
     }
 
@@ -118,7 +119,7 @@ def _why(priced: Priced) -> dict[str, str]:
     parts = [text(f"bound_{bound.why}", **told)]
     if priced.keys is not None:
         parts.append(text("stage_keys", keys=priced.keys.times))
-    if bound.form == "clip":
+    if priced.norms:
         parts.append(text("stage_norms"))
     parts.append(text("mechanism_why", mechanism=first.mechanism))
     parts.append(text("preview_free"))
@@ -142,14 +143,39 @@ def facts(plan: Plan) -> list[dict[str, Any]]:
     ]
 
 
-def bounds(plan: Plan) -> dict[str, Any]:
-    """The bounds that the intervals speak of, and which of them may bite."""
+def _reused(priced: Priced) -> list[dict[str, str]]:
+    """Which columns are clipped at a norm that an earlier answer has released, and which answer that is."""
+    found: dict[str, list[str]] = {}
+    for index, norm in enumerate(priced.reused):
+        if norm is not None:
+            found.setdefault(norm.query, []).extend(measured_by(priced.plan, index))
+    return [{"columns": ", ".join(dict.fromkeys(columns)), "query": query} for query, columns in found.items()]
+
+
+def _norms(priced: Priced, norms: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Where each measure of a clip is cut, in its own unit, and the query that released it; None if this one does."""
+    plan, told = priced.plan, []
+    for index, measure in enumerate(plan.measures if plan.bound.form == "clip" else ()):
+        known = priced.reused[index] if priced.reused else None
+        norm = norms[index] if norms else None if known is None else known.norm
+        unit = Fraction(*measure.scale) if measure.kind == "sum" else Fraction(1)
+        told.append({
+            "columns": measured_by(plan, index), "norm": None if norm is None else float(norm * unit),
+            "query": None if known is None else known.query,
+        })  # fmt: skip
+    return told
+
+
+def bounds(priced: Priced, norms: tuple[int, ...] = ()) -> dict[str, Any]:
+    """The bounds that the intervals speak of, and which of them may bite; `norms` as an answer's vectors were cut."""
+    plan = priced.plan
     bites = [] if plan.bound.rows >= most_rows(plan.relation, plan.tables) else [f"rows_per_unit={plan.bound.rows}"]
     if plan.bound.form == "groups":
         bites = [f"groups_per_unit={plan.bound.groups}", f"rows_per_group={plan.bound.per_group}"]
     if plan.bound.form == "clip":
         bites = ["contribution_norm"]
     clamps, clamps_en, clamps_zh = [], [], []
+    en, zh = ([text("norm_reused", **norm)[i] for norm in _reused(priced)] for i in (0, 1))
     for name in sorted({c for m in plan.measures if m.kind in {"sum", "square"} for c in columns_of(m.expr)}):
         column = _stored(plan, name)
         if column is None or column.lower is None or column.upper is None:
@@ -169,9 +195,10 @@ def bounds(plan: Plan) -> dict[str, Any]:
         "rows_per_unit": plan.bound.rows,
         "groups_per_unit": plan.bound.groups or None,
         "may_bite": bites + clamps,
+        "norms": _norms(priced, norms),
         "text": {
-            "en": f"Intervals are of the bounded aggregate: {'; '.join([first[0], *clamps_en])}.",
-            "zh": f"区间针对限界后的聚合：{'；'.join([first[1], *clamps_zh])}。",
+            "en": " ".join([f"Intervals are of the bounded aggregate: {'; '.join([first[0], *clamps_en])}.", *en]),
+            "zh": "".join([f"区间针对限界后的聚合：{'；'.join([first[1], *clamps_zh])}。", *zh]),
         },
     }
 

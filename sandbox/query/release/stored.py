@@ -19,8 +19,9 @@ def pack(released: Released) -> bytes:
     labels = None if released.labels is None else [list(label) for label in released.labels]
     norms = [str(n) for n in released.norms]
     told = {"shapes": [list(v.shape) for v in released.values], "labels": labels, "norms": norms}
+    told |= {"histograms": [list(h.shape) for h in released.histograms]}
     head = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
-    body = b"".join(np.ascontiguousarray(v, dtype="<i8").tobytes() for v in released.values)
+    body = b"".join(np.ascontiguousarray(v, dtype="<i8").tobytes() for v in (*released.values, *released.histograms))
     packed = len(head).to_bytes(_HEAD, "little") + head + body
     if labels is None:
         return packed
@@ -36,13 +37,17 @@ def unpack(packed: bytes) -> Released:
     try:
         start = _HEAD + int.from_bytes(packed[:_HEAD], "little")
         told = json.loads(packed[_HEAD:start])
-        values: list[Ints] = []
-        for shape in told["shapes"]:
+        arrays: list[Ints] = []
+        # Answers of earlier releases kept no histograms.
+        histograms = told.get("histograms", [])
+        for shape in (*told["shapes"], *histograms):
             count = math.prod(shape)
-            values.append(np.frombuffer(packed, "<i8", count, start).astype(np.int64).reshape(shape))
+            arrays.append(np.frombuffer(packed, "<i8", count, start).astype(np.int64).reshape(shape))
             start += 8 * count
+        values, kept = arrays[: len(told["shapes"])], arrays[len(told["shapes"]) :]
         labels = None if told["labels"] is None else tuple(tuple(label) for label in told["labels"])
-        return Released(values=tuple(values), labels=labels, norms=tuple(int(n) for n in told["norms"]))
+        norms = tuple(int(n) for n in told["norms"])
+        return Released(values=tuple(values), labels=labels, norms=norms, histograms=tuple(kept))
     except (ValueError, KeyError, TypeError):
         raise IntegrityFailed("answer_malformed") from None
 

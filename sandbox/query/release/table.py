@@ -218,6 +218,12 @@ def _chosen_header(priced: Priced, output: Output, at: Sequence[int]) -> dict[st
     return {"scale": scales, "level": LEVEL, "elements": kind, "ranks": ranks, "rank_half_widths": widths}
 
 
+def measured_by(plan: Plan, index: int) -> list[str]:
+    """Labels of the columns that a measure goes into."""
+    atoms = ((o.label, post.atoms_of(o.formula)) for o in plan.outputs if o.formula is not None)
+    return [label for label, found in atoms if any(index in indexes(a) for a in found)]
+
+
 def _type(plan: Plan, output: Output, index: int | None) -> str:
     if output.kind in LISTS:
         return "list"
@@ -243,13 +249,21 @@ def expected(priced: Priced, cells: int = 1) -> list[dict[str, Any]]:
         width = None
         if output.kind in {"count", "sum", "histogram"} and isinstance(output.formula, Call):
             index = indexes(output.formula)[0]
-            release, measure = priced.releases[index], plan.measures[index]
-            if release.mechanism in {"laplace", "gaussian"} and release.scale:
-                unit = float(Fraction(*measure.scale)) if measure.kind == "sum" else 1.0
-                width = Values.of(priced, _alike(priced, (), cells)).half(index, LEVEL) * unit
+            release, known = priced.releases[index], _known(priced, cells)
+            if known is not None and release.mechanism in {"laplace", "gaussian"}:
+                width = known.half(index, LEVEL) * known.unit(index)
         made = header(priced, output)
         rows.append({**made, "expected_interval": width, "expected_by_rows": _by_rows(priced, output, cells)})
     return rows
+
+
+def _known(priced: Priced, cells: int) -> Values | None:
+    """The noise as it will be; None where a stage has to fix it first."""
+    if priced.plan.bound.form != "clip":
+        return Values.of(priced, _alike(priced, (), cells))
+    if priced.clipped_anew or cells > 1:
+        return None
+    return Values.of(priced, Released(values=(), norms=priced.norms_with(())))
 
 
 def _alike(priced: Priced, values: tuple[Ints, ...], cells: int) -> Summed:

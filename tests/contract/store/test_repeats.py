@@ -92,6 +92,22 @@ def test_additive_answers_are_paid_settled_and_of_the_basis(home: Home) -> None:
         assert repeats.additive_answers(session, grant.id, "ver_1", ["ff" * 32]) == []
 
 
+@promise("P5.3")
+def test_norms_are_lent_by_settled_queries_of_the_same_grant_version_and_vectors(home: Home) -> None:
+    grant, vectors = home.grant(), "ab" * 32
+    found = {}
+    for name, version in (("first", "ver_1"), ("second", "ver_1"), ("other version", "ver_2"), ("other vectors", "ver_1")):
+        found[name] = settled(home, grant, version=version)
+    found["other grant"], waiting = settled(home, home.grant()), ask(home, grant)
+    with home.sessions.begin() as session:
+        for query in (*(found[n] for n in found if n != "other vectors"), waiting.id):
+            session.execute(update(t.QueryRow).where(t.QueryRow.id == query).values(clipping=vectors))
+    with home.sessions.reading() as session:
+        lenders = repeats.norm_answers(session, grant.id, "ver_1", vectors)
+        assert [r.id for r in lenders] == [found["second"], found["first"]]
+        assert dict(log.records(session, "queries", "", 10))[f"queries/{waiting.id}"]["clipping"] == vectors
+
+
 @promise("P6.3", "P6.4")
 def test_a_repeat_costs_nothing_and_its_key_stands_for_the_first_query(home: Home) -> None:
     source = of(home, settled(home, home.grant()))
@@ -142,7 +158,7 @@ def test_queries_of_earlier_releases_have_the_digest_they_had(home: Home) -> Non
     with home.sessions.reading() as session:
         ((_, values),) = log.records(session, "queries", "", 10)
     assert values["id"] == record.id
-    assert not {"question", "basis", "source"} & values.keys()
+    assert not {"question", "basis", "source", "clipping"} & values.keys()
 
 
 @pytest.mark.parametrize("ending", ["revoke", "stop", "expire"])

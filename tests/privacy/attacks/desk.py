@@ -16,9 +16,10 @@ from sandbox.flow import Charged, Cost, Exact, Ints, Noisy, Priced
 from sandbox.privacy import accounting
 from sandbox.privacy.accounting import UNIT
 from sandbox.query.kernel.task import task_of
+from sandbox.query.planning.offers import Purse
 from sandbox.query.planning.plan import Known
 from sandbox.query.planning.plan import plan as plans_of
-from sandbox.query.planning.price import Purse, price
+from sandbox.query.planning.price import price
 from sandbox.query.release.noise import noise
 from tests.privacy.pipeline import Pipeline
 from tests.unit.query.plans import permitted, request_of

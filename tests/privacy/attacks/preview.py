@@ -7,7 +7,7 @@ from unittest import mock
 
 from sandbox.flow import Priced
 from sandbox.privacy.accounting import UNIT
-from sandbox.query.planning.price import Purse
+from sandbox.query.planning.offers import Purse
 from sandbox.query.release import render
 from tests.privacy.attacks.desk import Desk, Found, main, pipelines
 from tests.privacy.town import both, heavy, settle, town

@@ -44,7 +44,7 @@ def red(found: Readiness) -> list[str]:
 def test_the_route_tells_what_it_rests_on(alive: Living) -> None:
     told = until(lambda: (r := alive.client.get("/health/ready")).status_code == 200 and r.json())
     assert told["status"] == "ok"
-    assert told["database"] == {"found": "0003", "known": "0003"}
+    assert told["database"] == {"found": "0004", "known": "0004"}
     assert told["settings_differ"] is False
     assert told["read_only"] is None
     assert {d["name"] for d in told["duties"]} >= {"sequence", "publish", "ingest", "resume", "expire", "guard"}

@@ -10,7 +10,8 @@ from sandbox.errors import SandboxError
 from sandbox.flow import Cost
 from sandbox.privacy import intervals, mechanisms
 from sandbox.privacy.accounting import UNIT, open_cap
-from sandbox.query.planning.price import Purse, epsilon_of, price
+from sandbox.query.planning.offers import Purse, epsilon_of
+from sandbox.query.planning.price import price
 from sandbox.query.planning.rung import CostModel
 from tests.promises import promise
 from tests.unit.query.plans import plan_of, plans_of

@@ -54,9 +54,9 @@ def test_current_and_head(tmp_path: Path) -> None:
     assert migrations.current(path) is None
     assert not path.exists()
     migrations.upgrade(path)
-    assert migrations.current(path) == migrations.head() == "0003"
+    assert migrations.current(path) == migrations.head() == "0004"
     migrations.upgrade(path)  # a second time does nothing
-    assert migrations.current(path) == "0003"
+    assert migrations.current(path) == "0004"
 
 
 def test_a_foreign_revision_is_refused_and_left_alone(tmp_path: Path) -> None:
