@@ -11,7 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from sandbox.catalog import DatasetSpec, Population, Version
-from sandbox.plans import Bound, Expr, Fact, Key, Measure, Output, Relation, Scalar, Stage, Table
+from sandbox.plans import (
+    Bound,
+    Expr,
+    Fact,
+    Key,
+    Measure,
+    Norm,
+    Output,
+    Relation,
+    Scalar,
+    Stage,
+    Steps,
+    Table,
+    Totals,
+)
 
 STEPS: Final = (
     "authenticate", "parse", "decide", "plan", "price", "charge", "compute", "noise", "hold", "settle", "answer",
@@ -56,6 +70,8 @@ class Request:
     """Rows a unit gives to one group there."""
     version: int | None = None
     """Number of the dataset's version; None for the newest that is open."""
+    relative: int | None = None
+    """An error at 95 % as a part of each number, in 1e-6; `epsilon` is then a cap."""
     idempotency_key: str | None
     digest: str
 
@@ -186,14 +202,6 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Norm:
-    """Where a measure's vectors are clipped by what an earlier answer of the same grant has released and paid for."""
-
-    query: str
-    norm: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Priced:
     """A plan with its noise, its price, and the rung at which its answer will leave, in seconds after the charge."""
 
@@ -205,23 +213,17 @@ class Priced:
     norms: tuple[Release, ...] = ()
     """Of the stage "norms": one for each of its measures, `clipped_anew`."""
     reused: tuple[Norm | None, ...] = ()
-    """Of a clip, for each measure: the norm that need not be released once more; () where there is none."""
+    """Of a clip, for each measure: the norm that need not be released anew; () where there is none."""
     cost: Cost
     rung: float
-
+    steps: Steps | None = None
+    """Where releases are repeated: `releases` and `cost` are then those of one of them."""
     @property
     def clipped_anew(self) -> tuple[int, ...]:
         """Numbers of the measures whose norm the stage "norms" releases."""
         if self.plan.bound.form != "clip":
             return ()
         return tuple(i for i in range(len(self.plan.measures)) if not self.reused or self.reused[i] is None)
-
-    def norms_with(self, released: tuple[int, ...]) -> tuple[int, ...]:
-        """The norm of each measure of a clip: the reused ones, and in their order those that the stage released."""
-        if len(self.reused) == 0:
-            return released
-        anew = iter(released)
-        return tuple(next(anew) if known is None else known.norm for known in self.reused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +288,8 @@ class Released:
     norms: tuple[int, ...] = ()
     histograms: tuple[Ints, ...] = ()
     """Of the stage "norms", shape (1, bins): what later questions of the same grant choose their norms from."""
+    totals: Totals | None = None
+    """Where the values are means of repeated releases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

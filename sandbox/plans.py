@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -247,3 +248,47 @@ Stage: TypeAlias = Literal["keys", "norms", "values"]
 """keys: which private keys are shown. norms: where vectors are clipped. values: the measures."""
 
 STAGES: Final[tuple[Stage, ...]] = ("keys", "norms", "values")
+
+
+# --- what earlier and repeated releases come to -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """Where a measure's vectors are clipped by what an earlier answer of the same grant has released and paid for."""
+
+    query: str
+    norm: int
+
+
+def all_norms(reused: tuple[Norm | None, ...], released: tuple[int, ...]) -> tuple[int, ...]:
+    """The norm of each measure of a clip: the reused ones, and in their order those that the stage "norms" released."""
+    anew = iter(released)
+    return tuple(next(anew) if known is None else known.norm for known in reused) if reused else released
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Of a question by relative accuracy: what it may come to, and when each release after the first is charged."""
+
+    share: int
+    """The half-width that is asked for, as a part of each number, in 1e-6."""
+    most: int
+    """Rho of all releases together, at most."""
+    count: int
+    """Releases, at most."""
+    tick: float
+    """Seconds from one release's charge to the next one's; the last one's is so long before the answer leaves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What repeated releases have come to: the noise that is left in their mean, what they cost, and what is left."""
+
+    scales: tuple[float, ...]
+    """Of each measure, in steps of its integers."""
+    losses: tuple[int, ...]
+    """Rho of each measure's releases."""
+    draws: int
+    receipt: Mapping[str, str]
+    """What was left after the last charge; see `query.render`."""

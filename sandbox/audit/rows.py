@@ -71,13 +71,17 @@ def told_of(event: books.Event) -> list[tuple[str, str, str]]:
     if event.type != "query.charge":
         return rows + [(path, label, digest) for path, digest in records.items()]
     cost, query, subjects = told["cost"], f"queries/{told['query']}", dict(told["caps"])
-    if query not in records or paths.count("\nqueries/") != 1:
+    further = told["step"] != "main"
+    if further and "\nqueries/" in paths:
+        raise ValueError("a further charge of a query changes its record")
+    if not further and (query not in records or paths.count("\nqueries/") != 1):
         raise ValueError("it is not of one query, its own")
     held = f" {event.id} {cost['eps_p']} {cost['rho']} {cost['delta']}"
     mine = {f"ledger/{told['query']}/{told['step']}/{scope}/{subject}" for scope, subject in told["caps"]}
     rows = [(path, label, digest + held if path in mine else digest) for path, digest in records.items()]
-    charged = f"{event.id} {told['grant']} {event.actor} {subjects.get('population')} {subjects.get('dataset')}"
-    return [(query, label, f"charge {charged}"), *rows, *((path, label, held) for path in mine - records.keys())]
+    charged = f"{told['grant']} {event.actor} {subjects.get('population')} {subjects.get('dataset')}"
+    said = f"further {charged}" if further else f"charge {event.id} {charged}"
+    return [(query, label, said), *rows, *((path, label, held) for path in mine - records.keys())]
 
 
 def free_of(told: Mapping[str, Any], label: str, event: books.Event, queries: set[str]) -> list[tuple[str, str, str]]:
@@ -139,9 +143,9 @@ class Spill(NamedTuple):
             elif value.startswith(("charge ", "free ")):
                 found += [f"{label}: charges {path} again"] if path in charges else []
                 charges[path] = value
-            elif value.startswith("lends "):
-                found += [] if path in charges else [f"{label}: answers from {path}, which was never charged"]
-                lent.append((path, label, value[6:]))
+            elif value.startswith(("lends ", "further ")):
+                found += rests_on(path, label, value, charges.get(path))
+                lent += [(path, label, value[6:])] if value.startswith("lends ") else []
             else:
                 lost.discard(path)
                 if len(value) != 64 or path not in last:
@@ -162,6 +166,14 @@ class Spill(NamedTuple):
             if path in records and told != " ".join(records[path].split(" ")[i] for i in (2, 4, 5))
         ]
         return sorted(found)
+
+
+def rests_on(path: str, label: str, value: str, charged: str | None) -> Iterator[str]:
+    """What lends its answer was charged before; what is charged further, for the same grant, by the same principal."""
+    if charged is None:
+        yield f"{label}: {'answers from' if value.startswith('lends ') else 'charges'} {path}, which was never charged"
+    elif value.startswith("further ") and charged.split(" ")[2:] != value.split(" ")[1:]:
+        yield f"{label}: charges {path} further, but not as it was charged first"
 
 
 def told_first(

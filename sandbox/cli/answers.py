@@ -68,7 +68,8 @@ def _row(body: dict[str, Any], number: int) -> tuple[list[str], set[str]]:
             cells += _told(column, value)
             continue
         low, high = body["low"][number][place], body["high"][number][place]
-        flags = set(body["flags"][number]) if column["kind"] in {"avg", "variance", "stddev", "expression"} else set()
+        said = "few" if column["kind"] in {"avg", "variance", "stddev", "expression"} else "wide"
+        flags = set(body["flags"][number]) & {said}
         marks |= flags
         shown = digits(low, high)
         cells.append(_number(value, shown) + ("*" if flags else ""))
@@ -98,6 +99,7 @@ def _beneath(body: dict[str, Any]) -> None:
         body["bounds"]["text"]["zh"],
         f"Mechanism 机制: {_mechanisms(body)}",
         *_source(body),
+        *_accuracy(body),
         f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})",
         f"Left 剩余: pure {left['pure']}, or 或 rho {left['gaussian_rho']} (epsilon {left['gaussian_epsilon']})",
         f"Log entry 日志: {body['event']}   Query 查询: {body['id']}   Grant 授权: {body['grant']}",
@@ -129,6 +131,12 @@ def _source(body: dict[str, Any]) -> list[str]:
     return [] if source is None else [source["text"]["en"], source["text"]["zh"]]
 
 
+def _accuracy(body: dict[str, Any]) -> list[str]:
+    """How far a question by relative accuracy has come."""
+    found = body.get("accuracy")
+    return [] if found is None else [found["text"]["en"], found["text"]["zh"]]
+
+
 def explanation(body: dict[str, Any]) -> None:
     """Print an explanation."""
     show.table(
@@ -138,7 +146,8 @@ def explanation(body: dict[str, Any]) -> None:
     show.line(f"Dataset 数据集: {body['dataset']}, version 版本 {body['version']}")
     for line in _source(body):
         show.line(line)
-    show.line(f"Price 价格: epsilon {body['epsilon']} ({_price(body['price'])})")
+    most = " at most 至多" if body.get("steps") else ""
+    show.line(f"Price 价格{most}: epsilon {body['epsilon']} ({_price(body['price'])})")
     before, after = body["left_before"], body["left_after"]
     if after is None:
         show.line(f"The grant cannot pay this: it has ε {before['pure']} or ρ {before['gaussian_rho']} left.")

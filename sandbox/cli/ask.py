@@ -30,9 +30,13 @@ def add_to(app: typer.Typer) -> None:
 def query(
     sql: Annotated[str, typer.Argument(help="SELECT … FROM a dataset. 查询语句")],
     *,
-    epsilon: Annotated[str | None, typer.Option("--epsilon", help="Budget to spend. 花费的隐私预算")] = None,
+    epsilon: Annotated[
+        str | None, typer.Option("--epsilon", "--at-most", help="Budget to spend, or its cap. 花费的预算或上限")
+    ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="strict, standard or research. 档")] = None,
-    within: Annotated[str | None, typer.Option("--within", help="Error at 95 %, instead of a budget. 误差")] = None,
+    within: Annotated[
+        str | None, typer.Option("--within", help="Error at 95 %, instead of a budget; 5% with --at-most. 误差")
+    ] = None,
     grant: Annotated[str | None, typer.Option("--grant", help="The grant, if several fit. 授权")] = None,
     purpose: Annotated[str | None, typer.Option("--purpose", help="The purpose, if several fit. 用途")] = None,
     rows: Annotated[int | None, typer.Option("--rows", help="Rows one unit gives at most. 单位行数上限")] = None,

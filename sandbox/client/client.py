@@ -48,7 +48,7 @@ class Client:
         *,
         epsilon: str | float | Decimal | None = None,
         preset: Literal["strict", "standard", "research"] | None = None,
-        within: float | None = None,
+        within: str | float | None = None,
         grant: str | None = None,
         purpose: str | None = None,
         rows: int | None = None,
@@ -60,10 +60,11 @@ class Client:
     ) -> pa.Table:
         """Ask, pay, and get the noisy table; per number the columns `<label>`, `<label>_low` and `<label>_high`.
 
-        One of `epsilon`, `preset` and `within` (an absolute error at 95 %). `grant` may be left out when exactly one
-        fits; `rows`, `bounding`, `groups` and `per_group` say how one unit's influence is bounded, instead of the
-        planner's choice; `version` is a version's number, instead of the newest. An idempotency key is made and kept
-        over this call's own retries, so nothing is paid twice; give your own to be safe over a crash of this program.
+        One of `epsilon`, `preset` and `within` (an absolute error at 95 %); with `within="5%"`, a part of each number,
+        one of the others as the most that it may cost. `grant` may be left out when exactly one fits; `rows`,
+        `bounding`, `groups` and `per_group` say how one unit's influence is bounded, instead of the planner's choice;
+        `version` is a version's number, instead of the newest. An idempotency key is made and kept over this call's
+        own retries, so nothing is paid twice; give your own to be safe over a crash of this program.
 
         Raises:
             ProblemError: the gateway's problem; `code`, `status` and `text` say which.
@@ -83,7 +84,7 @@ class Client:
         *,
         epsilon: str | float | Decimal | None = None,
         preset: Literal["strict", "standard", "research"] | None = None,
-        within: float | None = None,
+        within: str | float | None = None,
         grant: str | None = None,
         purpose: str | None = None,
         rows: int | None = None,

@@ -113,7 +113,7 @@ def _path(loc: Sequence[str | int]) -> str:
     parts = list(loc[1:]) if loc and loc[0] in {"body", "query", "path", "header"} else list(loc)
     if parts and loc[0] == "body" and isinstance(parts[0], int):
         return "-"
-    return ".".join(str(part) for part in parts)[:120] or "-"
+    return ".".join(str(part) for part in parts if not str(part).startswith("|"))[:120] or "-"
 
 
 class Carried(HTTPException):

@@ -243,6 +243,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "too few rows for its noise: the estimate is drawn to the middle of the declared bounds.",
         "行数少于噪声量级：估计值已收缩至声明范围的中点。",
     ),
+    "flag_wide": (
+        "its error is a larger part of it than was asked for; see the line on accuracy.",
+        "误差占比大于所求；见精度说明。",
+    ),
     # --- the doctor ---
     "doctor_casbin_twice": (
         "Both `casbin` and `pycasbin` are installed; they overwrite each other's files.",

@@ -216,6 +216,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "An accuracy is asked of COUNT and SUM. Add one of them, or give an epsilon for averages alone.",
         "精度只能针对 COUNT 与 SUM。请加入其一；仅有平均值时请给出 epsilon。",
     ),
+    "within_share_keys": (
+        "An accuracy in percent needs keys with a declared domain, and {column} has none. Spend an epsilon instead.",
+        "按百分比指定精度要求分组键有声明的取值域，而 {column} 没有。请改用 epsilon。",
+    ),
+    "within_share_totals": (
+        "An accuracy in percent is for COUNT and SUM alone, each shown as it is. Spend an epsilon for the others.",
+        "按百分比指定精度仅适用于直接输出的 COUNT 与 SUM。其他聚合请改用 epsilon。",
+    ),
+    "within_without_cap": (
+        "An accuracy in percent needs a cap on what may be spent: add an epsilon (--at-most 1) or a preset.",
+        "按百分比指定精度须给出花费上限：请加上 epsilon（--at-most 1）或预算档。",
+    ),
     "within_range": ("An accuracy is a positive number.", "精度应为正数。"),
     "answer_malformed": (
         "A stored answer cannot be read. Nothing was shown; the operator's doctor says more.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from sandbox.errors import Conflict, Denied, DependencyFailed, NotFound, RequestError, SandboxError
 from sandbox.flow import Charged, GrantTerms, Noisy, Parsed, Permitted, Plan, Priced, Principal, Request, Stored
@@ -11,7 +11,7 @@ from sandbox.ids import new_id
 from sandbox.plans import Stage, Table
 from sandbox.policy.grants import query_context
 from sandbox.privacy import accounting
-from sandbox.query import canonical, ends, repeats, rollup
+from sandbox.query import canonical, ends, repeats, rollup, steps
 from sandbox.query.forget import forget_destroyed
 from sandbox.query.kernel.compute import compute
 from sandbox.query.language.parse import parse
@@ -28,10 +28,6 @@ from sandbox.query.release.noise import noise
 from sandbox.store import committee, datasets, duties, ledger, queries, versions
 from sandbox.store.datasets import StoredPopulation, StoredVersion
 from sandbox.store.queries import QueryRecord
-
-PUBLISHED_SECONDS: Final = 30
-"""Charges are refused when the log has not been published for so long: a database that is set back then would forget
-more charges than those of this time, and nobody outside could tell."""
 
 __all__ = ["Parts", "Pending", "charge", "decide", "explain", "finish", "read", "submit"]
 
@@ -56,7 +52,8 @@ def _found(parts: Parts, plans: Sequence[Plan]) -> repeats.Free | Priced:
     if free is not None:
         return free
     priced = _priced(parts, plans)
-    return repeats.roll_up(parts, plans, priced) or priced
+    # How well a roll-up does in parts of each number shows in its own numbers alone: nothing is looked up for it.
+    return priced if priced.steps is not None else repeats.roll_up(parts, plans, priced) or priced
 
 
 def submit(parts: Parts, request: Request) -> Pending:
@@ -125,6 +122,8 @@ def _computed(parts: Parts, charged: Charged, leaves: str) -> Stored:
     with step(parts, "compute"):
         exact = compute(charged, parts.bench, last, tuple(earlier))
     with step(parts, "noise"):
+        if charged.priced.steps is not None:
+            return steps.repeated(parts, exact, leaves)
         noisy = noise(exact)
     if parts.clock.text() > leaves:
         raise DependencyFailed("query_overrun")
@@ -226,8 +225,7 @@ def charge(parts: Parts, priced: Priced) -> Charged:
     keys = ledger.keys_of(grant=grant.id, datasets=lineages, population=plan.population_id)
     form = canonical.priced_form(priced)
     with parts.sessions.begin() as session:
-        if duties.is_late(session, parts.clock, "publish", PUBLISHED_SECONDS):
-            raise DependencyFailed("log_not_published", seconds=PUBLISHED_SECONDS)
+        duties.require_published(session, parts.clock)
         caps = ledger.read_caps(session, keys)
         left = accounting.left([(spent + priced.cost, cap) for _, cap, spent in caps])
         grant_cap = next(cap for (scope, _), cap, _ in caps if scope == "grant")
@@ -241,7 +239,7 @@ def charge(parts: Parts, priced: Priced) -> Charged:
             version=plan.version.id,
             rung_ms=round(priced.rung * 1000),
             question=canonical.question(plan),
-            basis=canonical.basis(plan, plan.relation) if rollup.can_lend(plan) else None,
+            basis=canonical.basis(plan, plan.relation) if rollup.can_lend(plan) and priced.steps is None else None,
             clipping=canonical.clipping(plan) if priced.norms and not plan.private else None,
         )
         record = queries.insert_charged(

@@ -12,7 +12,7 @@ from sandbox import __version__
 from sandbox.audit.records import record_digest
 from sandbox.catalog import ColumnType, Population, Provenance
 from sandbox.errors import IntegrityFailed
-from sandbox.flow import Cost, Norm, Permitted, Plan, Priced, Release
+from sandbox.flow import Cost, Permitted, Plan, Priced, Release
 from sandbox.plans import (
     Bound,
     Call,
@@ -24,12 +24,14 @@ from sandbox.plans import (
     Lookup,
     Measure,
     Meet,
+    Norm,
     Output,
     PerUnit,
     Project,
     Relation,
     Scan,
     Stack,
+    Steps,
     Table,
 )
 from sandbox.query.canonical_v1 import upgraded, with_grids
@@ -39,7 +41,7 @@ _TYPES: Final = {
     c.__name__: c
     for c in (
         Bound, Call, Col, Cost, Fact, Filter, Key, Lit, Lookup, Measure, Meet, Norm, Output, PerUnit, Project,
-        Provenance, Release, Scan, Stack,
+        Provenance, Release, Scan, Stack, Steps,
     )
 }  # fmt: skip
 CONTENT: Final = (
@@ -98,6 +100,7 @@ def priced_form(priced: Priced) -> dict[str, Any]:
         "keys": plain(priced.keys),
         "norms": plain(priced.norms),
         "reused": plain(priced.reused),
+        "steps": plain(priced.steps),
         "cost": plain(priced.cost),
         "rung": plain(priced.rung),
     }
@@ -119,6 +122,7 @@ def question(plan: Plan) -> str:
     """
     request = plan.permitted.parsed.request
     asked = {name: plain(getattr(request, name)) for name in _ASKED}
+    asked |= {} if request.relative is None else {"relative": request.relative}
     content = {name: plain(getattr(plan, name)) for name in CONTENT if name not in _CHOSEN}
     return digest({**_sources(plan), "grant": plan.permitted.grant.id, "content": content, "asked": asked})
 
@@ -184,4 +188,5 @@ def priced_from(
     return Priced(
         plan=plan, releases=value(form["releases"]), keys=value(form["keys"]), norms=value(form["norms"]),
         reused=value(form.get("reused", [])), cost=value(form["cost"]), rung=value(form["rung"]),
+        steps=value(form.get("steps")),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from sandbox import crash
 from sandbox.crypto.suite import INTL
 from sandbox.errors import IntegrityFailed, NotFound
 from sandbox.flow import Charged, Ints, Noisy, Parsed, Permitted, Plan, Priced, Principal, Released, Request, Stored
-from sandbox.plans import STAGES, Stage, Table
+from sandbox.plans import Stage, Table, Totals
 from sandbox.query import canonical
 from sandbox.query.parts import Parts
 from sandbox.query.release import stored
@@ -18,45 +18,57 @@ from sandbox.store import committee, datasets, queries, versions
 from sandbox.store.queries import QueryRecord
 
 
-def store(parts: Parts, noisy: Noisy, earlier: Sequence[Noisy] = ()) -> Stored:
-    """Store the last stage's noisy numbers sealed, with what earlier ones released. Nobody is told before the rung."""
+def store(parts: Parts, noisy: Noisy, earlier: Sequence[Noisy] = (), totals: Totals | None = None) -> Stored:
+    """Store the last stage's noisy numbers sealed, with what earlier ones released. Nobody is told before the rung.
+
+    `totals`, where the numbers are means of repeated releases.
+    """
     charged = noisy.charged
     histograms = tuple(h for n in earlier if n.stage == "norms" for h in n.values)
-    sealed = _sealed(parts, noisy, charged.query_id, histograms)
+    sealed = _sealed(parts, noisy, charged.query_id, histograms, totals)
     sha256 = INTL.digest(sealed).hex()
     parts.objects.put(_name(charged.query_id), io.BytesIO(sealed), size=len(sealed), sha256=sha256)
     crash.point("stored")
     for stage in charged.priced.plan.stages[:-1]:
         parts.objects.delete(_stage_name(charged.query_id, stage))
+    for number in range(0 if totals is None else totals.draws):
+        parts.objects.delete(_stage_name(charged.query_id, "values", number))
     return Stored(charged=charged, sha256=sha256)
 
 
-def store_stage(parts: Parts, noisy: Noisy) -> None:
-    """Store what a stage released, sealed, before the next one starts: a resume draws no second noise (P6.2)."""
+def store_stage(parts: Parts, noisy: Noisy, number: int | None = None) -> None:
+    """Store what a stage released, sealed, before the next one starts: a resume draws no second noise (P6.2).
+
+    `number`, of a release that is repeated: stored before the next one is charged.
+    """
     query_id = noisy.charged.query_id
-    sealed = _sealed(parts, noisy, f"{query_id} {noisy.stage}")
-    digest = INTL.digest(sealed).hex()
-    parts.objects.put(_stage_name(query_id, noisy.stage), io.BytesIO(sealed), size=len(sealed), sha256=digest)
+    name = _stage_name(query_id, noisy.stage, number)
+    sealed = _sealed(parts, noisy, _about(query_id, noisy.stage, number))
+    parts.objects.put(name, io.BytesIO(sealed), size=len(sealed), sha256=INTL.digest(sealed).hex())
     crash.point("stage.stored")
 
 
-def stage_before(parts: Parts, charged: Charged, stage: Stage) -> Noisy | None:
-    """What an earlier attempt has stored of a stage; None if it had not."""
-    name = _stage_name(charged.query_id, stage)
+def stage_before(parts: Parts, charged: Charged, stage: Stage, number: int | None = None) -> Noisy | None:
+    """What an earlier attempt has stored of a stage, or of one of its releases; None if it had not."""
+    name = _stage_name(charged.query_id, stage, number)
     size = parts.objects.size(name)
     if size is None:
         return None
     key = _key(parts, charged.priced.plan, charged.query_id)
-    about = f"{charged.query_id} {stage}".encode()
+    about = _about(charged.query_id, stage, number).encode()
     found = stored.unpack(INTL.open(key, parts.objects.read(name, 0, size), about))
     if stage == "norms" and not found.norms:  # stored by a release that kept the norms alone
         return Noisy(charged=charged, stage=stage, values=(), norms=tuple(int(t) for t in found.values[0][:, 0]))
     return Noisy(charged=charged, stage=stage, values=found.values, labels=found.labels, norms=found.norms)
 
 
-def _sealed(parts: Parts, noisy: Noisy, about: str, histograms: tuple[Ints, ...] = ()) -> bytes:
+def _sealed(
+    parts: Parts, noisy: Noisy, about: str, histograms: tuple[Ints, ...] = (), totals: Totals | None = None
+) -> bytes:
     key = _key(parts, noisy.charged.priced.plan, noisy.charged.query_id)
-    made = Released(values=noisy.values, labels=noisy.labels, norms=noisy.norms, histograms=histograms)
+    made = Released(
+        values=noisy.values, labels=noisy.labels, norms=noisy.norms, histograms=histograms, totals=totals
+    )  # fmt: skip
     return INTL.seal(key, stored.pack(made), about.encode())
 
 
@@ -77,8 +89,8 @@ def stored_before(parts: Parts, charged: Charged) -> Stored | None:
 def discard(parts: Parts, query_id: str) -> None:
     """Delete what was stored for a query that ended without an answer."""
     parts.objects.delete(_name(query_id))
-    for stage in STAGES:
-        parts.objects.delete(_stage_name(query_id, stage))
+    for key in list(parts.objects.list(f"{_STAGES}{query_id}.")):
+        parts.objects.delete(key)
 
 
 def stages_left(parts: Parts) -> Iterator[tuple[str, str]]:
@@ -128,8 +140,12 @@ def _name(query_id: str) -> str:
 _STAGES: Final = "v1/stages/"
 
 
-def _stage_name(query_id: str, stage: Stage) -> str:
-    return f"{_STAGES}{query_id}.{stage}"
+def _stage_name(query_id: str, stage: Stage, number: int | None = None) -> str:
+    return f"{_STAGES}{query_id}.{stage}" + ("" if number is None else f".{number}")
+
+
+def _about(query_id: str, stage: Stage, number: int | None) -> str:
+    return f"{query_id} {stage}" + ("" if number is None else f" {number}")
 
 
 def _key(parts: Parts, plan: Plan, query_id: str) -> bytes:
@@ -165,6 +181,7 @@ def request_form(request: Request) -> dict[str, Any]:
         "bounding": request.bounding,
         "groups": request.groups,
         "per_group": request.per_group,
+        **({} if request.relative is None else {"relative": request.relative}),
     }
 
 
@@ -182,6 +199,7 @@ def _request(record: QueryRecord) -> Request:
         bounding=asked.get("bounding"),
         groups=asked.get("groups"),
         per_group=asked.get("per_group"),
+        relative=asked.get("relative"),
         idempotency_key=None,
         digest="",
     )

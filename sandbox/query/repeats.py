@@ -141,7 +141,7 @@ def _new(session: Session, keys: Sequence[ledger.Key], request: Request, free: F
         grant=free.record.grant,
         population=free.record.population,
         request=request_form(request),
-        priced={"form": form, "receipt": _receipt(session, keys), "cells": free.source.cells},
+        priced={"form": form, "receipt": receipt_of(session, keys), "cells": free.source.cells},
         plan=canonical.digest(form),
         version=free.record.version,
         rung_ms=0,
@@ -149,7 +149,8 @@ def _new(session: Session, keys: Sequence[ledger.Key], request: Request, free: F
     )
 
 
-def _receipt(session: Session, keys: Sequence[ledger.Key]) -> dict[str, Any]:
+def receipt_of(session: Session, keys: Sequence[ledger.Key]) -> dict[str, Any]:
+    """What is left under these caps now; see `query.render`."""
     caps = ledger.read_caps(session, keys)
     left = accounting.left([(spent, cap) for _, cap, spent in caps])
     return render.receipt(next(cap for (scope, _), cap, _ in caps if scope == "grant"), left)
@@ -196,7 +197,7 @@ def _receipt_now(parts: Parts, priced: Priced) -> Mapping[str, Any]:
     lineages = sorted({t.dataset_id for t in plan.tables})
     keys = ledger.keys_of(grant=plan.permitted.grant.id, datasets=lineages, population=plan.population_id)
     with parts.sessions.reading() as session:
-        return _receipt(session, keys)
+        return receipt_of(session, keys)
 
 
 def explained(parts: Parts, free: Free) -> Priced:

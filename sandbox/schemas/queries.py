@@ -7,20 +7,21 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from sandbox.schemas.wire import Both, Epsilon, Error, Id, Wire
+from sandbox.schemas.wire import Both, Epsilon, Id, Wire, Within
 
 Preset: TypeAlias = Literal["strict", "standard", "research"]
 
 
 class QueryAsk(Wire):
-    """A question. At most one of `epsilon`, `preset`, `within`; one of them unless it is only explained."""
+    """A question. One of `epsilon`, `preset`, `within`; a `within` in percent needs one of the others as its cap."""
 
     sql: Annotated[str, Field(min_length=1)]
     grant: Id | None = None
     purpose: Annotated[str, Field(min_length=1, max_length=120)] | None = None
     epsilon: Epsilon | None = None
     preset: Preset | None = None
-    within: Error | None = None
+    within: Within | None = None
+    """An error at 95 %: in units of what is counted or summed, or, as "5%", a part of each number."""
     rows: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     bounding: Literal["ingest", "rows", "groups", "clip"] | None = None
     """How one unit's influence is bounded, instead of the way that the planner would choose."""
@@ -31,7 +32,8 @@ class QueryAsk(Wire):
 
     @model_validator(mode="after")
     def _one_accuracy(self) -> Self:
-        if sum(value is not None for value in (self.epsilon, self.preset, self.within)) > 1:
+        absolute = None if isinstance(self.within, str) else self.within
+        if sum(value is not None for value in (self.epsilon, self.preset, absolute)) > 1:
             raise PydanticCustomError("one_of", "one of these", {"fields": "epsilon, preset, within"})
         return self
 
@@ -71,6 +73,19 @@ class AnswerSource(BaseModel):
     text: Both
 
 
+class AnswerAccuracy(BaseModel):
+    """Of a question by relative accuracy: what was asked, after how many releases it was left at, how far they came.
+
+    `reached`: every count and sum is within `within` of itself; else `wide` of them are not; their rows are flagged.
+    """
+
+    within: str
+    releases: int
+    reached: bool
+    wide: int
+    text: Both
+
+
 class Answer(BaseModel):
     """A noisy table with an interval of the bounded aggregate beside each number, and all that stands behind it."""
 
@@ -86,6 +101,7 @@ class Answer(BaseModel):
     flags: list[list[Any]]
     bounds: dict[str, Any]
     source: AnswerSource | None = None
+    accuracy: AnswerAccuracy | None = None
     price: dict[str, str]
     epsilon: str | None
     left: dict[str, str]
@@ -96,7 +112,10 @@ class Answer(BaseModel):
 
 
 class Explanation(BaseModel):
-    """What a question would compute and cost: plan, outputs with expected errors, price, rung; no data was touched."""
+    """What a question would compute and cost: plan, outputs with expected errors, price, rung; no data was touched.
+
+    For a relative accuracy the price is the most that it may come to, and `steps` says how it is spent.
+    """
 
     dataset: str
     version: int
@@ -108,6 +127,7 @@ class Explanation(BaseModel):
     groups: int
     price: dict[str, str]
     epsilon: str | None
+    steps: dict[str, Any] | None = None
     affordable: bool
     left_before: dict[str, str]
     left_after: dict[str, str] | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -25,6 +25,19 @@ Epsilon: TypeAlias = Annotated[
 """A privacy budget as a person types it: a decimal, as text or number."""
 Error: TypeAlias = Annotated[float, BeforeValidator(_short), Field(gt=0, le=1e15, allow_inf_nan=False)]
 """An absolute error at 95 %."""
+
+Share: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{1,2}(\.[0-9]{1,4})?\s?%$")]
+"""A part of a number at 95 %, in percent: 5%, 0.5%."""
+
+
+def _sort_of_error(value: object) -> str:
+    return "|percent" if isinstance(value, str) and "%" in value else "|units"
+
+
+Within: TypeAlias = Annotated[
+    Annotated[Error, Tag("|units")] | Annotated[Share, Tag("|percent")], Discriminator(_sort_of_error)
+]
+"""An error at 95 %: in units of what is measured, or as a part of each number. A tag begins with |: no field does."""
 
 Item = TypeVar("Item")
 

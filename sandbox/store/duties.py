@@ -9,7 +9,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from sandbox.clock import Clock
-from sandbox.errors import Conflict
+from sandbox.errors import Conflict, DependencyFailed
 from sandbox.store import tables as t
 from sandbox.store.writing import insert_new
 
@@ -101,11 +101,21 @@ def free(session: Session, clock: Clock, name: str, owner: str) -> bool:
         return True
     return row.lease_until <= clock.text()
 
+PUBLISHED_SECONDS: Final = 30
+"""Charges are refused when the log has not been published for so long: a database that is set back then would forget
+more charges than those of this time, and nobody outside could tell."""
+
 
 def is_late(session: Session, clock: Clock, name: str, seconds: float) -> bool:
     """Whether a duty that has succeeded before has not for so long."""
     last = session.scalar(select(t.DutyRow.last_ok).where(t.DutyRow.name == name))
     return last is not None and last < clock.text(plus_seconds=-seconds)
+
+
+def require_published(session: Session, clock: Clock) -> None:
+    """Refuse to charge while the log is not published: `log_not_published` (DependencyFailed)."""
+    if is_late(session, clock, "publish", PUBLISHED_SECONDS):
+        raise DependencyFailed("log_not_published", seconds=PUBLISHED_SECONDS)
 
 
 def report(session: Session, clock: Clock, name: str, *, worker: str, error: str | None) -> None:

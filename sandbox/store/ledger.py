@@ -26,7 +26,7 @@ Key: TypeAlias = tuple[str, str]
 """(scope, id of the grant, dataset lineage or population)."""
 
 STEP: Final = "main"
-"""The step of a query that is charged once; a pilot would be another."""
+"""The step of a query that it is charged for first; of repeated releases each further one is `main-1`, `main-2`…"""
 
 
 def keys_of(*, grant: str, datasets: Iterable[str], population: str) -> list[Key]:
@@ -129,8 +129,7 @@ def charge(
         raise IntegrityFailed("charge_refused", query=query_id)
     rows = _rows(session, keys)
     # After the locks: whoever charged the same step has committed by now.
-    charged = select(t.LedgerRow.scope).where(t.LedgerRow.request == query_id, t.LedgerRow.step == step).limit(1)
-    if session.scalar(charged) is not None:
+    if is_charged(session, query_id, step):
         raise Conflict("step_already_charged", query=query_id, step=step)
     _check(rows, cost)
     event_id = event_id or new_id("evt")
@@ -151,6 +150,12 @@ def charge(
         session, clock, "query.charge", actor=actor, subject=query_id, details={**details, **told},
         records=[*rows, *entries, *extra_rows, *extra_records], event_id=event_id,
     )  # fmt: skip
+
+
+def is_charged(session: Session, query_id: str, step: str) -> bool:
+    """Whether a step of a query has been paid for."""
+    charged = select(t.LedgerRow.scope).where(t.LedgerRow.request == query_id, t.LedgerRow.step == step).limit(1)
+    return session.scalar(charged) is not None
 
 
 def _check(rows: Sequence[t.CapRow], cost: Cost) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, TypeAlias
 
@@ -145,16 +146,18 @@ def list_own(gate: At, caller: Caller, after: After = "", limit: Limit = 100) ->
 
 def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) -> Question:
     epsilon = PRESETS[body.preset] if body.preset is not None else _units(body)
+    within, relative = _errors(body)
     asked = {
         "sql": body.sql,
         "grant": body.grant,
         "purpose": body.purpose,
         "epsilon": None if epsilon is None else str(epsilon),
-        "within": None if body.within is None else body.within.hex(),
+        "within": None if within is None else within.hex(),
         "rows": body.rows,
     }
     # What is not given is left out: the digests of earlier releases hold.
     newer = {name: getattr(body, name) for name in ("version", "bounding", "groups", "per_group")}
+    newer["relative"] = relative
     asked |= {name: value for name, value in newer.items() if value is not None}
     return Question(
         principal=caller,
@@ -162,7 +165,8 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
         grant=body.grant,
         purpose=body.purpose,
         epsilon=epsilon,
-        within=body.within,
+        within=within,
+        relative=relative,
         rows=body.rows,
         version=body.version,
         bounding=body.bounding,
@@ -176,6 +180,13 @@ def _question(body: QueryAsk, caller: Principal, idempotency_key: str | None) ->
 def _units(body: QueryAsk) -> int | None:
     # The schema admits at most twelve decimals, so this is exact.
     return None if body.epsilon is None else int(body.epsilon.scaleb(12))
+
+
+def _errors(body: QueryAsk) -> tuple[float | None, int | None]:
+    """The asked error in units of what is measured, or as a part of each number in 1e-6."""
+    if isinstance(body.within, str):
+        return None, int(Decimal(body.within.rstrip("% ")).scaleb(4))
+    return body.within, None
 
 
 def _shaped(request: Request, body: dict[str, Any]) -> Response:

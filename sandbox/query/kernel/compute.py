@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sandbox.flow import Charged, Exact, Noisy
-from sandbox.plans import Stage
+from sandbox.plans import Stage, all_norms
 from sandbox.query.kernel.bucket import part_of
 from sandbox.query.kernel.merge import merged
 from sandbox.query.kernel.pieces import PartMerging
@@ -30,5 +30,5 @@ def staged(charged: Charged, stage: Stage, earlier: tuple[Noisy, ...]) -> Task:
     by_stage = {n.stage: n for n in earlier}
     labels = by_stage["keys"].labels if "keys" in by_stage else None
     anew = by_stage["norms"].norms if "norms" in by_stage else ()
-    norms = charged.priced.norms_with(anew) if stage == "values" else ()
+    norms = all_norms(charged.priced.reused, anew) if stage == "values" else ()
     return task_of(charged.priced, stage, labels=labels, norms=norms)

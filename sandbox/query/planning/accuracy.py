@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 from sandbox.errors import RequestError
 from sandbox.flow import Plan
@@ -22,6 +23,13 @@ from sandbox.query.planning.offers import (
     offer,
     reach_of,
 )
+from sandbox.query.release import post
+from sandbox.query.release.values import indexes
+
+RELEASES: Final = 8
+"""Releases of a question by relative accuracy, at most."""
+PILOT: Final = 10_000
+"""One in so many parts of the cap pays for the first of them."""
 
 
 def by_accuracy(plan: Plan, within: float, purse: Purse) -> list[Offer]:
@@ -57,3 +65,19 @@ def _loss_within(plan: Plan, measure: Measure, mode: Mode, within: float) -> int
     scale = intervals.scale_within(mechanism, float(units), LEVEL)
     size = reach_of(plan, measure)
     return mechanisms.loss(mechanism, sensitivity=size.l1 if mode == "pure" else size.l2, scale=scale)
+
+
+def check_repeatable(plan: Plan, share: int) -> None:
+    """Refuse what has no relative accuracy: other than counts and sums, and keys that are private.
+
+    Raises:
+        RequestError: `within_range`, `within_share_totals`, `within_share_keys`.
+    """
+    if share < 1:
+        raise RequestError("within_range")
+    if plan.private:
+        raise RequestError("within_share_keys", column=next(k.label for k in plan.keys if k.domain is None))
+    atoms = [post.atoms_of(o.formula) for o in plan.outputs if o.formula is not None]
+    told = {i for found in atoms for atom in found for i in indexes(atom)}
+    if any(o.kind not in {"key", "count", "sum"} for o in plan.outputs) or len(told) < len(plan.measures):
+        raise RequestError("within_share_totals")

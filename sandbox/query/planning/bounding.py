@@ -41,7 +41,7 @@ def bounds_of(
     if request.bounding == "groups" or request.groups is not None:
         found = [_groups(request, most, additive=bool(keys) and all(m.kind in {*ADDITIVE, "units"} for m in measures))]
     if request.bounding == "clip" or (request.bounding is None and request.groups is None and _clips(keys, k)):
-        if additive and keys and request.within is None:
+        if additive and keys and request.within is None and request.relative is None:
             found.append(Bound(form="clip", rows=most, why="clip_smaller"))
         elif request.bounding == "clip":
             raise RequestError("bounding_unfit", form="clip")

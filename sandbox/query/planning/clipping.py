@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from sandbox.errors import RequestError
-from sandbox.flow import Ints, Norm, Plan
-from sandbox.plans import Measure
+from sandbox.flow import Ints, Plan
+from sandbox.plans import Measure, Norm
 from sandbox.privacy import mechanisms, norms
 from sandbox.query.planning.bounding import NORM_SHARE
 from sandbox.query.planning.sizes import most_rows

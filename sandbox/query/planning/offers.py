@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
-from sandbox.flow import Cost, Mechanism, Norm, Plan, Release
-from sandbox.plans import Measure
+from sandbox.flow import Cost, Mechanism, Plan, Release
+from sandbox.plans import Measure, Norm
 from sandbox.privacy import accounting, intervals, keys, mechanisms, selection
 from sandbox.privacy.accounting import Cap
 from sandbox.privacy.selection import Selection

@@ -8,10 +8,11 @@ from typing import Final
 
 from sandbox.errors import RequestError
 from sandbox.flow import Plan, Priced
+from sandbox.plans import Steps
 from sandbox.privacy import accounting, mechanisms, selection
 from sandbox.privacy.sensitivity import check_room
 from sandbox.privacy.split import Need, shares, split
-from sandbox.query.planning.accuracy import by_accuracy
+from sandbox.query.planning.accuracy import PILOT, RELEASES, by_accuracy, check_repeatable
 from sandbox.query.planning.bounding import expected_norm
 from sandbox.query.planning.clipping import reused
 from sandbox.query.planning.offers import (
@@ -41,9 +42,12 @@ def price(plans: Sequence[Plan], purse: Purse, model: CostModel) -> Priced:
 
     Raises:
         RequestError: `budget_missing`, `budget_twice`, `budget_range`, `within_needs_totals`, `within_range`,
-            `budget_too_small`, `plan_overflows`, `delta_missing`.
+            `budget_too_small`, `plan_overflows`, `delta_missing`,
+            `within_without_cap`, `within_share_totals`, `within_share_keys`.
     """
     request = plans[0].permitted.parsed.request
+    if request.relative is not None and request.epsilon is None:
+        raise RequestError("within_without_cap")
     if (request.epsilon is None) == (request.within is None):
         raise RequestError("budget_missing" if request.epsilon is None else "budget_twice")
     for plan in plans:
@@ -59,10 +63,23 @@ def price(plans: Sequence[Plan], purse: Purse, model: CostModel) -> Priced:
     if not offers:
         raise RequestError("budget_too_small")
     best = _best(offers, purse)
+    if request.relative is not None:
+        return _first(best, request.relative, purse, model)
     return Priced(
         plan=best.plan, releases=best.releases, keys=best.keys, norms=best.norms, reused=best.reused,
         cost=best.cost, rung=model.rung(best.plan),
     )  # fmt: skip
+
+
+def _first(whole: Offer, share: int, purse: Purse, model: CostModel) -> Priced:
+    """The first of repeated releases, where `whole` is what all of them may come to."""
+    plan = whole.plan
+    check_repeatable(plan, share)
+    losses = [max(1, r.loss // PILOT) for r in whole.releases]
+    first = offer(plan, "gaussian", losses, 0, purse)
+    rung, tick = model.repeated(plan, RELEASES)
+    steps = Steps(share=share, most=whole.cost.rho, count=RELEASES, tick=tick)
+    return Priced(plan=plan, releases=first.releases, cost=first.cost, rung=rung, steps=steps)
 
 
 def _best(offers: Sequence[Offer], purse: Purse) -> Offer:
@@ -99,7 +116,7 @@ def _by_budget(plan: Plan, epsilon: int, purse: Purse) -> list[Offer]:
         raise RequestError("budget_range", smallest=accounting.decimal(1), largest="100")
     rho = mechanisms.rho_of_epsilon(epsilon, purse.cap.first_share())
     budgets: list[tuple[Mode, int]] = [("pure", epsilon), ("gaussian", rho)]
-    if plan.bound.form == "clip":
+    if plan.bound.form == "clip" or plan.permitted.parsed.request.relative is not None:
         budgets.pop(0)
     offers = []
     for mode, budget in budgets:

@@ -52,10 +52,23 @@ class CostModel:
 
     def rung(self, plan: Plan) -> float:
         """0.25 s x 2^j, the first at or above three times the expected duration (P7.1)."""
-        wanted, rung = MARGIN * self.seconds(plan), FIRST
-        while rung < wanted:
-            rung *= 2
-        return rung
+        return _above(MARGIN * self.seconds(plan))
+
+    def repeated(self, plan: Plan, releases: int) -> tuple[float, float]:
+        """The rung of an answer by so many releases at most, and the seconds from one's charge to the next one's.
+
+        All of them have their time, whether or not they will be needed: how many are is not told by the rung.
+        """
+        numbers = plan.groups * sum(m.width for m in plan.measures)
+        tick = MARGIN * (self.fixed + numbers * self.number)
+        return _above(MARGIN * self.seconds(plan) + releases * tick), tick
+
+
+def _above(wanted: float) -> float:
+    rung = FIRST
+    while rung < wanted:
+        rung *= 2
+    return rung
 
 
 def _nodes(expr: Expr | None) -> int:

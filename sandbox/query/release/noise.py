@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sandbox.flow import Exact, Ints, Labels, Noisy, Priced, Release
+from sandbox.flow import Charged, Exact, Ints, Labels, Noisy, Priced, Release
 from sandbox.plans import Measure
 from sandbox.privacy import keys, mechanisms, norms, selection
 from sandbox.query.kernel.fixed import clip_bits, scaled
 from sandbox.query.planning.clipping import norm_of
 
 
-def noise(exact: Exact) -> Noisy:
-    """Fresh discrete noise on every integer of a stage.
+def noise(exact: Exact, again: Charged | None = None) -> Noisy:
+    """Fresh discrete noise on every integer of a stage; `again`, at the scales of a further charge of the same query.
 
     Privacy: the release of the stage, at the price that its charge has paid: each measure's whole array is one draw of
     its mechanism at the measure's sensitivity, each selection one draw in each group (P5.1), private keys are shown
@@ -22,16 +22,21 @@ def noise(exact: Exact) -> Noisy:
         return _keys(exact)
     if exact.stage == "norms":
         return _norms(exact)
-    priced = exact.charged.priced
+    charged = again or exact.charged
+    if charged.query_id != exact.charged.query_id:
+        raise TypeError("a charge pays for noise on its own query")
+    priced = charged.priced
     clipped = _scales(priced, exact.norms)
     noisy = [
         _measure(m, r, scale, values)
         for m, r, scale, values in zip(priced.plan.measures, priced.releases, clipped, exact.values, strict=True)
     ]
-    return Noisy(charged=exact.charged, stage="values", values=tuple(noisy), labels=exact.labels, norms=exact.norms)
+    return Noisy(charged=charged, stage="values", values=tuple(noisy), labels=exact.labels, norms=exact.norms)
 
 
 def _measure(measure: Measure, release: Release, scale: float, values: Ints) -> Ints:
+    if not release.loss:  # a further release of other measures alone
+        return values[:0]
     match release.mechanism:
         case "laplace" | "gaussian" as noisy:
             return mechanisms.add_noise(noisy, scale=scale, values=values)

@@ -43,6 +43,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "{mechanism} noise, because it errs less at this budget.",
         "采用 {mechanism} 噪声，因其在该预算下误差更小。",
     ),
+    "steps_why": (
+        "Released up to {releases} times, each paid for first, until every count and sum is within {share} of itself.",
+        "最多发布 {releases} 次，每次先付费，直至每个计数与总和的误差不超过其自身的 {share}。",
+    ),
+    "accuracy_reached": (
+        "Every count and sum is within {share} of itself at 95 %, after {releases} releases.",
+        "经 {releases} 次发布，每个计数与总和的 95 % 误差均不超过其自身的 {share}。",
+    ),
+    "accuracy_short": (
+        "After {releases} releases, {wide} numbers (flagged) err by more than {share}: what is left is not enough.",
+        "经 {releases} 次发布，仍有 {wide} 个数值（已标记）的误差超过其自身的 {share}：剩余部分不足以达到。",
+    ),
     "preview_free": (
         "This preview touched no data and cost nothing.",
         "本预览未接触数据，不计费。",

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sandbox.catalog import Column
 from sandbox.flow import Cost, Plan, Priced, Released
+from sandbox.plans import Steps
 from sandbox.privacy import accounting
 from sandbox.privacy.accounting import Cap
 from sandbox.query import canonical
@@ -22,6 +23,7 @@ from sandbox.query.planning.sizes import most_rows
 from sandbox.query.release.free import Source
 from sandbox.query.release.reasons import text
 from sandbox.query.release.table import expected, measured_by, table
+from sandbox.query.release.values import Values
 
 PROMISE: Final = {
     "en": "Differentially private answers only; 0 reviewed releases stand beside them for this population.",
@@ -56,7 +58,11 @@ def answer(
     source: Source | None = None,
 ) -> dict[str, Any]:
     """The body of an answer: a function of noisy values, the plan and the receipt; one with a source costs nothing."""
-    plan, cost = priced.plan, priced.cost if source is None else Cost()
+    plan, totals = priced.plan, released.totals
+    if totals is not None and source is None:
+        receipt = totals.receipt
+    whole = priced.cost if totals is None else Cost(rho=sum(totals.losses))
+    cost = whole if source is None else Cost()
     epsilon, left = spent_and_left(cost, receipt)
     return {
         "id": query_id,
@@ -67,6 +73,7 @@ def answer(
         **table(priced, released),
         "bounds": bounds(priced, released.norms),
         "source": None if source is None else source.told(),
+        "accuracy": accuracy(priced, released),
         "price": _cost(cost),
         "epsilon": epsilon,
         "left": left,
@@ -79,7 +86,9 @@ def answer(
 
 def explanation(priced: Priced, purse: Purse, source: Source | None = None) -> dict[str, Any]:
     """What the question would compute and cost, or from which stored answer it is free; no data was touched."""
-    plan, cost = priced.plan, priced.cost if source is None else Cost()
+    plan, steps = priced.plan, priced.steps
+    whole = priced.cost if steps is None else Cost(rho=steps.most)
+    cost = whole if source is None else Cost()
     content = canonical.priced_form(priced)
     affordable = accounting.fits(purse.spent, cost, purse.cap)
     return {
@@ -93,6 +102,7 @@ def explanation(priced: Priced, purse: Purse, source: Source | None = None) -> d
         "groups": plan.groups,
         "price": _cost(cost),
         "epsilon": accounting.decimal(epsilon_of(cost, purse.cap.first_share())),
+        "steps": None if steps is None or source is not None else _steps(priced, steps),
         "affordable": affordable,
         "left_before": _left(purse.spent, purse.cap),
         "left_after": _left(purse.spent + cost, purse.cap) if affordable else None,
@@ -121,9 +131,39 @@ def _why(priced: Priced) -> dict[str, str]:
         parts.append(text("stage_keys", keys=priced.keys.times))
     if priced.norms:
         parts.append(text("stage_norms"))
-    parts.append(text("mechanism_why", mechanism=first.mechanism))
+    if priced.steps is None:
+        parts.append(text("mechanism_why", mechanism=first.mechanism))
+    else:
+        parts.append(text("steps_why", share=percent(priced.steps), releases=priced.steps.count))
     parts.append(text("preview_free"))
     return {"en": " ".join(p[0] for p in parts), "zh": "".join(p[1] for p in parts)}
+
+
+def percent(steps: Steps) -> str:
+    """A relative accuracy as it was asked for."""
+    return f"{_decimal(Decimal(steps.share).scaleb(-4))}%"
+
+
+def _steps(priced: Priced, steps: Steps) -> dict[str, Any]:
+    """How a question by relative accuracy is paid for: the first release's price, and what all may come to."""
+    return {
+        "within": percent(steps), "releases_at_most": steps.count, "first": _cost(priced.cost),
+        "at_most": _cost(Cost(rho=steps.most)), "seconds_between": steps.tick,
+    }  # fmt: skip
+
+
+def accuracy(priced: Priced, released: Released) -> dict[str, Any] | None:
+    """How far a question by relative accuracy has come: a function of its released numbers."""
+    steps, totals = priced.steps, released.totals
+    if steps is None or totals is None:
+        return None
+    wide = sum(int(w.sum()) for w in Values.of(priced, released).wide())
+    told: dict[str, str | int] = {"share": percent(steps), "releases": totals.draws, "wide": wide}
+    english, chinese = text("accuracy_short" if wide else "accuracy_reached", **told)
+    return {
+        "within": percent(steps), "releases": totals.draws, "reached": not wide, "wide": wide,
+        "text": {"en": english, "zh": chinese},
+    }  # fmt: skip
 
 
 def _cost(cost: Cost) -> dict[str, str]:

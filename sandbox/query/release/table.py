@@ -12,7 +12,7 @@ import numpy as np
 
 from sandbox.catalog import ColumnType
 from sandbox.flow import Ints, Labels, Plan, Priced, Released
-from sandbox.plans import Call, Output, Scalar
+from sandbox.plans import Call, Output, Scalar, all_norms
 from sandbox.privacy import intervals
 from sandbox.query.expressions.logic import EPOCH
 from sandbox.query.release import post
@@ -35,6 +35,7 @@ def table(priced: Priced, released: Released) -> dict[str, Any]:
     few = np.zeros(values.groups, dtype=np.bool_)
     for output in plan.outputs:
         few |= values.few(output)
+    wide = np.any([np.zeros(values.groups, np.bool_), *values.wide()], axis=0)
     visible = plan.outputs[: len(plan.outputs) - plan.hidden]
     columns = [_cells(values, labels, o, numbers, chosen) for o, numbers in zip(visible, series, strict=False)]
     return {
@@ -42,7 +43,7 @@ def table(priced: Priced, released: Released) -> dict[str, Any]:
         "rows": [list(row) for row in zip(*(c[0] for c in columns), strict=True)],
         "low": [list(row) for row in zip(*(c[1] for c in columns), strict=True)],
         "high": [list(row) for row in zip(*(c[2] for c in columns), strict=True)],
-        "flags": [["few"] if few[g] else [] for g in chosen],
+        "flags": [[name for name, which in (("few", few), ("wide", wide)) if which[g]] for g in chosen],
     }
 
 
@@ -198,7 +199,7 @@ def header(priced: Priced, output: Output, values: Values | None = None) -> dict
         return made | _chosen_header(priced, output, indexes(atoms[0]))
     if values is not None:
         made["scale"] = values.scales[index] * values.unit(index)
-    elif release.scale:
+    elif release.scale and priced.steps is None:
         made["scale"] = release.scale * float(Fraction(*measure.scale) if measure.kind == "sum" else 1)
     if output.kind == "histogram":
         made["bins"] = [shown(measure.type, measure.scale, m) for m in measure.marks]
@@ -258,12 +259,14 @@ def expected(priced: Priced, cells: int = 1) -> list[dict[str, Any]]:
 
 
 def _known(priced: Priced, cells: int) -> Values | None:
-    """The noise as it will be; None where a stage has to fix it first."""
+    """The noise as it will be; None where a stage has to fix it first, or where it ends as numbers say."""
+    if priced.steps is not None:
+        return None
     if priced.plan.bound.form != "clip":
         return Values.of(priced, _alike(priced, (), cells))
     if priced.clipped_anew or cells > 1:
         return None
-    return Values.of(priced, Released(values=(), norms=priced.norms_with(())))
+    return Values.of(priced, Released(values=(), norms=all_norms(priced.reused, ())))
 
 
 def _alike(priced: Priced, values: tuple[Ints, ...], cells: int) -> Summed:

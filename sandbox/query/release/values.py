@@ -12,7 +12,7 @@ import numpy as np
 
 from sandbox.flow import Ints, Priced, Released
 from sandbox.plans import Call, Lit, Measure, Output
-from sandbox.privacy import intervals, selection, spread, sums
+from sandbox.privacy import intervals, relative, selection, spread, sums
 from sandbox.query.kernel.fixed import clip_bits
 from sandbox.query.release import post
 from sandbox.query.release.free import Summed
@@ -44,6 +44,8 @@ class Values:
         if isinstance(released, Summed):
             scales, fixed = released.scales, released.fixed
             return cls(priced=priced, released=released, scales=scales, cells=released.cells, fixed=fixed)
+        if released.totals is not None:
+            return cls(priced=priced, released=released, scales=released.totals.scales)
         if plan.bound.form != "clip":
             return cls(priced=priced, released=released, scales=tuple(r.scale for r in priced.releases))
         bits = clip_bits(plan.relation, plan.tables, plan.measures, released.norms)
@@ -76,6 +78,8 @@ class Values:
 
     def half(self, index: int, level: float) -> float:
         """The half-width of an additive measure's interval, in steps of its integers."""
+        if self.released.totals is not None:
+            return relative.half_width(self.scales[index])
         if self.cells == 1:
             return intervals.half_width(self.noise(index), self.scales[index], level)
         return sums.half_width(self.noise(index), self.scales[index], self.cells, level)
@@ -96,6 +100,16 @@ class Values:
                 count = indexes(atom)[-1 if atom.name == "measure avg" else 2]
                 flags |= self.numbers(count) < 2 * self.deviation(count)
         return flags
+
+
+    def wide(self) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+        """Of a question by relative accuracy, for each measure: the groups whose numbers err by more than was asked."""
+        steps = self.priced.steps
+        if steps is None:
+            return []
+        share = steps.share / relative.PARTS
+        found = range(len(self.priced.plan.measures))
+        return [self.half(i, LEVEL) > share * np.abs(self.numbers(i).astype(np.float64)) for i in found]
 
 
 def indexes(call: Call) -> list[int]:

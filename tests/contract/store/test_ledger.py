@@ -189,7 +189,10 @@ def test_a_step_is_charged_once(home: Home) -> None:
             charge(home, grant.id, "qry_1", passing)
         assert caught.value.code == "step_already_charged"
     assert spent(home) == before
-    charge(home, grant.id, "qry_1", keys(home, grant.id), step="pilot")
+    charge(home, grant.id, "qry_1", keys(home, grant.id), step="main-1")
+    with home.sessions.reading() as session:
+        assert [ledger.is_charged(session, "qry_1", step) for step in ("main", "main-1", "main-2")] == [True, True, False]
+        assert not ledger.is_charged(session, "qry_2", "main")
 
 
 @pytest.mark.parametrize("cost", [Cost(), Cost(eps_p=-1), Cost(eps_p=1, rho=-1), Cost(delta=-1)])

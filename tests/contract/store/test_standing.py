@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.audit.event import decode
-from sandbox.errors import Conflict, IntegrityFailed, RequestError
+from sandbox.errors import Conflict, DependencyFailed, IntegrityFailed, RequestError
 from sandbox.flow import Cost
 from sandbox.store import (
     calibration,
@@ -91,8 +91,12 @@ def test_a_duty_and_its_holder(home: Home) -> None:
         assert not duties.is_late(session, home.clock, "publish", 30), "it has never succeeded: there is nothing to be late"
         duties.report(session, home.clock, "publish", worker="w2", error=None)
         assert not duties.is_late(session, home.clock, "publish", 30)
+        duties.require_published(session, home.clock)
         home.minutes(1)
         assert duties.is_late(session, home.clock, "publish", 30)
+        with pytest.raises(DependencyFailed) as caught:
+            duties.require_published(session, home.clock)
+        assert caught.value.code == "log_not_published"
         duties.report(session, home.clock, "publish", worker="w2", error="object_store_failed")
         (duty,) = duties.all_duties(session)
         assert (duty.name, duty.error, duty.holder, duty.fence) == ("publish", "object_store_failed", "w2", 2)

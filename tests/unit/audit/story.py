@@ -101,8 +101,10 @@ class Story:
         approved = self.rows["applications/app_1"] | {"state": "approved"}
         self.tell("grant.create", "m2", told | otherwise, grants__grt_1=row, applications__app_1=approved)
 
-    def charge(self, query: str, eps_p: int = 0, rho: int = 0, delta: int = 0, **otherwise: Any) -> None:
-        """A charge to all caps, with its ledger rows."""
+    def charge(
+        self, query: str, eps_p: int = 0, rho: int = 0, delta: int = 0, step: str = "main", **otherwise: Any
+    ) -> None:
+        """A charge to all caps, with its ledger rows; the first one also with its query."""
         cost, caps = {"eps_p": eps_p, "rho": rho, "delta": delta}, otherwise.get("caps", CAPS)
         id_ = f"evt_{len(self.bodies):03d}"
         changed: dict[str, dict[str, Any]] = {}
@@ -111,15 +113,16 @@ class Story:
             for counter, amount in cost.items():
                 cap[f"spent_{counter}"] += amount
             changed[f"caps/{scope}/{subject}"] = cap
-            row = {"request": query, "step": "main", "scope": scope, "subject": subject, **cost, "event": id_}
-            changed[f"ledger/{query}/main/{scope}/{subject}"] = row
+            row = {"request": query, "step": step, "scope": scope, "subject": subject, **cost, "event": id_}
+            changed[f"ledger/{query}/{step}/{scope}/{subject}"] = row
         asked = {
             "id": query, "tenant": "company", "principal": "e1", "grant": "grt_1", "population": "pop_1",
             "version": "ver_1", "event": id_, "state": "charged",
         }  # fmt: skip
-        changed[f"queries/{query}"] = asked | otherwise.pop("asked", {})
+        if step == "main" or "asked" in otherwise:
+            changed[f"queries/{query}"] = asked | otherwise.pop("asked", {})
         told = {
-            "query": query, "grant": "grt_1", "step": "main", "cost": {k: str(v) for k, v in cost.items()},
+            "query": query, "grant": "grt_1", "step": step, "cost": {k: str(v) for k, v in cost.items()},
             "caps": caps, "plan": "00" * 32, "rung_ms": 250,
         }  # fmt: skip
         self.tell_rows("query.charge", "e1", told | otherwise, changed, id_=id_)

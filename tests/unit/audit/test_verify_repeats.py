@@ -109,3 +109,40 @@ def test_nothing_is_free_once_the_grant_has_ended() -> None:
     story.end("grant.revoke", "revoked")
     story.tell("query.repeat", "e1", told("qry_1", "qry_1", "repeat"))
     assert "query.repeat): its grant grt_1 is not active" in found(story)
+
+
+# --- further charges of repeated releases -----------------------------------------------------------------------------
+
+
+@promise("P5.5")
+def test_further_charges_of_a_query_pass() -> None:
+    story = granted()
+    story.charge("qry_1", rho=1)
+    story.charge("qry_2", rho=1)
+    for number in (1, 2):
+        story.charge("qry_1", rho=10, step=f"main-{number}")
+    assert found(story) == ""
+
+
+@promise("P5.5")
+def test_a_further_charge_is_of_what_was_charged_first_and_comes_once() -> None:
+    story = granted()
+    story.charge("qry_1", rho=1, step="main-1")
+    assert "charges queries/qry_1, which was never charged" in found(story)
+    story = granted()
+    story.charge("qry_1", rho=1)
+    for _ in range(2):
+        story.charge("qry_1", rho=10, step="main-1")
+    assert "charges ledger/qry_1/main-1/grant/grt_1 again" in found(story)
+    story = granted()
+    story.charge("qry_1", rho=1)
+    story.charge("qry_1", rho=10, step="main-1", grant="grt_2")
+    assert "charges queries/qry_1 further, but not as it was charged first" in found(story)
+    story = granted()
+    story.charge("qry_1", rho=1)
+    story.charge("qry_1", rho=10, step="main-1", asked={"state": "settled"})
+    assert "a further charge of a query changes its record" in found(story)
+    story = granted()
+    story.charge("qry_1", rho=1)
+    story.charge("qry_1", rho=5000, step="main-1")
+    assert "over its frontier" in found(story)

@@ -50,6 +50,20 @@ def test_beneath_it_stands_what_was_paid_and_where_it_is_written(capsys: pytest.
         assert told in out, told
 
 
+def test_an_answer_by_relative_accuracy_marks_what_errs_by_more(capsys: pytest.CaptureFixture[str]) -> None:
+    wide = body() | {
+        "flags": [[], ["wide"]],
+        "accuracy": {
+            "within": "5%", "releases": 4, "reached": False, "wide": 1, "text": {"en": "not reached", "zh": "未达到"},
+        },
+    }  # fmt: skip
+    answers.table(wide)
+    out = capsys.readouterr().out
+    for told in ("-3*", "a larger part of it than was asked", "误差占比大于所求", "not reached", "未达到"):
+        assert told in out, told
+    assert "3,874*" not in out
+
+
 def test_decimals_follow_the_intervals_width() -> None:
     assert answers.digits(0.0, 1000.0) == 0
     assert answers.digits(0.0, 1.0) == 2

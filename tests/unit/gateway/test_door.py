@@ -145,7 +145,7 @@ def test_a_stream_over_the_limit_is_cut_while_it_arrives(alive: Living) -> None:
         ("epsilon", "x", "type"), ("epsilon", True, "type"), ("epsilon", [], "type"), ("epsilon", {}, "type"),
         ("epsilon", "1" * 1000, "type"), ("epsilon", "0.1234567890123", "form"), ("epsilon", 101, "range"),
         ("within", 0, "range"), ("within", -1, "range"), ("within", 1e300, "range"), ("within", "x", "type"),
-        ("within", True, "type"),
+        ("within", True, "type"), ("within", "5%%", "form"), ("within", "1e1%", "form"),
         ("rows", 0, "range"), ("rows", -1, "range"), ("rows", 2**40, "range"), ("rows", 1.5, "type"),
         ("rows", "x", "type"),
         ("sql", None, "type"), ("sql", 7, "type"), ("sql", "", "length"), ("sql", ["SELECT"], "type"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sandbox.flow import Plan, Priced
+from sandbox.plans import all_norms
 from sandbox.privacy import mechanisms, norms
 from sandbox.query import canonical, rollup
 from sandbox.query.planning.clipping import COARSER, Histogram, measured
@@ -44,7 +45,7 @@ def test_a_known_norm_is_not_paid_for_and_its_error_is_told() -> None:
     both = {measured(m): released(plan, i, rho=UNIT // 20, at=4) for i, m in enumerate(plan.measures)}
     one = priced({k: v for k, v in both.items() if v.query == "qry_1"})
     assert (one.plan.stages, one.clipped_anew, len(one.norms)) == (("norms", "values"), (0,), 1)
-    assert one.norms_with((7,)) == (7, 4)
+    assert all_norms(one.reused, (7,)) == (7, 4)
     known = priced(both)
     assert (known.plan.stages, known.norms, known.clipped_anew) == (("values",), (), ())
     assert [n and (n.query, n.norm) for n in known.reused] == [("qry_0", 4), ("qry_1", 4)]
@@ -91,4 +92,4 @@ def test_a_large_norm_does_not_speak_for_bounds_that_cut_its_units_short() -> No
     known = {measured(m): released(first.plan, i, rho=UNIT // 20, at=-1) for i, m in enumerate(first.plan.measures)}
     again = price(plans, replace(PURSE, norms=known), MODEL)
     assert (again.plan.bound.form, again.clipped_anew) == ("clip", ())
-    assert again.norms_with(())[0] == 200
+    assert all_norms(again.reused, ())[0] == 200
