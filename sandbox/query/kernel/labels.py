@@ -87,20 +87,26 @@ def _looked_up(domain: Sequence[Scalar], values: Ints) -> Ints:
 
 def local_codes(keys: Sequence[Key], table: pa.Table) -> tuple[Ints, pa.Table]:
     """A code for each row's combination of keys, and the combinations in order of their codes."""
-    codes = np.zeros(table.num_rows, dtype=np.int64)
-    columns = []
+    codes, count = np.zeros(table.num_rows, dtype=np.int64), 1
     for i in range(len(keys)):
-        coded = pc.dictionary_encode(table.column(f"k{i}").combine_chunks(), null_encoding="encode")
-        coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+        places, values = _encoded(table.column(f"k{i}").combine_chunks())
+        if count == 1:
+            codes, count = places, values
+            continue
         # Two at a time, so that no code outgrows 63 bits however many keys there are.
-        places = np.asarray(coded.indices, dtype=np.int64)
-        _, first, codes = np.unique(
-            codes * max(len(coded.dictionary), 1) + places, return_index=True, return_inverse=True
-        )
-        columns.append(f"k{i}")
+        codes, count = _encoded(pa.array(codes * max(values, 1) + places))
     if not keys:
         return codes, pa.table({})
-    return codes.reshape(-1).astype(np.int64), table.select(columns).take(pa.array(first))
+    first = np.zeros(count, dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)  # the last to be written is the first that has the code
+    return codes, table.select([f"k{i}" for i in range(len(keys))]).take(pa.array(first))
+
+
+def _encoded(column: pa.Array) -> tuple[Ints, int]:
+    """A dense code for each value, and how many there are."""
+    coded = pc.dictionary_encode(column, null_encoding="encode")
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    return np.asarray(coded.indices, dtype=np.int64), len(coded.dictionary)
 
 
 def released_codes(keys: Sequence[Key], table: pa.Table, labels: Labels) -> Ints:
