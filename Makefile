@@ -32,7 +32,7 @@ docs: $(VENV)/.test
 	$(BIN)/python -m tests.generate
 
 audit-privacy: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n auto --dist loadfile tests/privacy
+	$(BIN)/python -m pytest -q -n auto --dist worksteal --timeout 3600 tests/privacy
 
 # A thousand kills under sixteen clients, half on SQLite and half on PostgreSQL: about an hour and a half.
 faults: $(VENV)/.test

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 from statistics import NormalDist
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,34 +38,70 @@ def direction(with_unit: Scores, without: Scores) -> Scores:
     return np.linalg.lstsq(spread, with_unit.mean(axis=0) - without.mean(axis=0), rcond=None)[0]
 
 
-def proven(with_unit: Scores, without: Scores, *, gaussian: bool, alpha: float = ALPHA) -> float:
-    """The loss that two states' answers prove: a lower bound on mu (Gaussian) or on epsilon.
-
-    Half of the draws choose the weights and the threshold, the other half is counted, so that the choice costs nothing.
-    """
-    half = len(with_unit) // 2
-    weights = direction(with_unit[:half], without[:half])
-    a, b = with_unit @ weights, without @ weights
-    middle = float(a[:half].mean() + b[:half].mean()) / 2
-    cuts = [middle] if gaussian else [middle, float(np.median(a[:half]))]
-    cut = max(cuts, key=lambda c: _bound(a[:half], b[:half], c, gaussian=gaussian, alpha=alpha))
-    return _bound(a[half:], b[half:], cut, gaussian=gaussian, alpha=alpha)
-
-
-def _bound(a: Scores, b: Scores, cut: float, *, gaussian: bool, alpha: float) -> float:
-    tpr, fpr = least(int((a >= cut).sum()), len(a), alpha), most(int((b >= cut).sum()), len(b), alpha)
-    if not 0 < tpr < 1 or not 0 < fpr < 1:
-        return 0.0
-    if gaussian:
-        return NormalDist().inv_cdf(tpr) - NormalDist().inv_cdf(fpr)
+def epsilon_at(tpr: float, fpr: float) -> float:
+    """The epsilon without which these two rates cannot be."""
     return math.log(tpr / fpr)
 
 
-def charged_loss(priced: Priced) -> tuple[float, bool]:
-    """What was paid, as mu if it is Gaussian, else as epsilon; and which of the two."""
+def mu_at(tpr: float, fpr: float) -> float:
+    """The same for Gaussian noise, also where releases follow one another: mu of them all."""
+    return NormalDist().inv_cdf(tpr) - NormalDist().inv_cdf(fpr)
+
+
+def rho_at(tpr: float, fpr: float) -> float:
+    """The same for any noise that is paid in rho: the test is an answer too, of order a at most a rho apart.
+
+    A selection by Gumbel noise is not Gaussian: one of e^2 / 8-zCDP can be told by more than its mu.
+    """
+    if tpr <= fpr:
+        return 0.0
+    own = [tpr * math.log(tpr / fpr) + (1 - tpr) * math.log((1 - tpr) / (1 - fpr))]
+    for order in ORDERS:
+        moment = sum(p**order * q ** (1 - order) for p, q in ((tpr, fpr), (1 - tpr, 1 - fpr)))
+        own.append(math.log(moment) / (order - 1) / order)
+    return max(own)
+
+
+ORDERS: Final = (1.1, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""Orders of divergence that `rho_at` tries beside the limit of 1."""
+
+Bound: TypeAlias = Callable[[float, float], float]
+
+
+def proven(
+    with_unit: Scores, without: Scores, *, bound: Bound, alpha: float = ALPHA, delta: float = 0.0, choosing: int = 0
+) -> float:  # fmt: skip
+    """The loss that two states' answers prove: a lower bound on mu, epsilon or rho, as `bound` makes it of two rates.
+
+    The first draws (half of them, or `choosing`) choose the weights, the threshold, and which state is to be guessed;
+    the others are counted, so that the choice costs nothing. An event may be more likely by `delta` for free.
+    """
+    part = choosing or len(with_unit) // 2
+    together = np.concatenate([with_unit[:part], without[:part]])
+    # Ratios have long tails: means and spreads of the choice are those of what lies inside.
+    low, high = np.quantile(together, [0.01, 0.99], axis=0)
+    weights = direction(with_unit[:part].clip(low, high), without[:part].clip(low, high))
+    a, b = with_unit.clip(low, high) @ weights, without.clip(low, high) @ weights
+    middle = float(a[:part].mean() + b[:part].mean()) / 2
+    cuts = [middle, *np.quantile(np.concatenate([a[:part], b[:part]]), np.linspace(0.05, 0.95, 19))]
+
+    def least_loss(some: slice, cut: float, turned: bool) -> float:
+        ours, theirs = int((a[some] >= cut).sum()), int((b[some] >= cut).sum())
+        draws = len(a[some])
+        hits, misses = (draws - theirs, draws - ours) if turned else (ours, theirs)
+        tpr, fpr = least(hits, draws, alpha) - delta, most(misses, draws, alpha)
+        return bound(tpr, fpr) if 0 < tpr < 1 and 0 < fpr < 1 else 0.0
+
+    tests = itertools.product(cuts, (False, True))
+    cut, turned = max(tests, key=lambda test: least_loss(slice(part), *test))
+    return least_loss(slice(part, None), cut, turned)
+
+
+def charged_loss(priced: Priced) -> tuple[float, Bound]:
+    """What was paid, as mu if it is Gaussian, else as epsilon; and how that is proven."""
     if priced.cost.rho:
-        return math.sqrt(2 * priced.cost.rho / UNIT), True
-    return priced.cost.eps_p / UNIT, False
+        return math.sqrt(2 * priced.cost.rho / UNIT), mu_at
+    return priced.cost.eps_p / UNIT, epsilon_at
 
 
 def guesses(epsilon: float) -> float:

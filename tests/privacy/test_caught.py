@@ -100,8 +100,8 @@ def test_each_bin_of_a_histogram_has_noise_of_its_own() -> None:
         values[:, 0] += moved
         exact = Exact(charged=charged, stage="values", values=(values,))
         states.append(np.concatenate([noise(exact).values[0] for _ in range(60)]).astype(np.float64))
-    paid, gaussian = audits.charged_loss(charged.priced)
-    found = audits.proven(states[0], states[1], gaussian=gaussian)
+    paid, bound = audits.charged_loss(charged.priced)
+    found = audits.proven(states[0], states[1], bound=bound)
     assert found <= paid, f"figure: a loss of {found:.2f} was proven where {paid:.2f} was paid"
 
 
