@@ -34,8 +34,11 @@ def most(hits: int, draws: int, alpha: float = ALPHA) -> float:
 def direction(with_unit: Scores, without: Scores) -> Scores:
     """How to weigh the numbers of an answer so that one sum tells two states apart best; of shape (draws, numbers)."""
     together = np.concatenate([with_unit - with_unit.mean(axis=0), without - without.mean(axis=0)])
+    apart = with_unit.mean(axis=0) - without.mean(axis=0)
     spread = np.atleast_2d(np.cov(together, rowvar=False))
-    return np.linalg.lstsq(spread, with_unit.mean(axis=0) - without.mean(axis=0), rcond=None)[0]
+    # A number that tells the few draws apart without any spread tells most, not nothing.
+    spread += np.diag(1e-6 * (spread.diagonal() + apart * apart) + 1e-12)
+    return np.linalg.lstsq(spread, apart, rcond=None)[0]
 
 
 def epsilon_at(tpr: float, fpr: float) -> float:
@@ -69,12 +72,14 @@ Bound: TypeAlias = Callable[[float, float], float]
 
 
 def proven(
-    with_unit: Scores, without: Scores, *, bound: Bound, alpha: float = ALPHA, delta: float = 0.0, choosing: int = 0
+    with_unit: Scores, without: Scores, *, bound: Bound, alpha: float = ALPHA, delta: float = 0.0, choosing: int = 0,
+    cuts: int = 19,
 ) -> float:  # fmt: skip
     """The loss that two states' answers prove: a lower bound on mu, epsilon or rho, as `bound` makes it of two rates.
 
     The first draws (half of them, or `choosing`) choose the weights, the threshold, and which state is to be guessed;
-    the others are counted, so that the choice costs nothing. An event may be more likely by `delta` for free.
+    the others are counted, so that the choice costs nothing. An event may be more likely by `delta` for free. Thresholds
+    are tried in the middle, and at so many `cuts` on both sides of it; where draws are few, chance would choose among them.
     """
     part = choosing or len(with_unit) // 2
     together = np.concatenate([with_unit[:part], without[:part]])
@@ -83,7 +88,7 @@ def proven(
     weights = direction(with_unit[:part].clip(low, high), without[:part].clip(low, high))
     a, b = with_unit.clip(low, high) @ weights, without.clip(low, high) @ weights
     middle = float(a[:part].mean() + b[:part].mean()) / 2
-    cuts = [middle, *np.quantile(np.concatenate([a[:part], b[:part]]), np.linspace(0.05, 0.95, 19))]
+    tried = [middle, *np.quantile(np.concatenate([a[:part], b[:part]]), np.linspace(0.05, 0.95, cuts))]
 
     def least_loss(some: slice, cut: float, turned: bool) -> float:
         ours, theirs = int((a[some] >= cut).sum()), int((b[some] >= cut).sum())
@@ -92,7 +97,7 @@ def proven(
         tpr, fpr = least(hits, draws, alpha) - delta, most(misses, draws, alpha)
         return bound(tpr, fpr) if 0 < tpr < 1 and 0 < fpr < 1 else 0.0
 
-    tests = itertools.product(cuts, (False, True))
+    tests = itertools.product(tried, (False, True))
     cut, turned = max(tests, key=lambda test: least_loss(slice(part), *test))
     return least_loss(slice(part, None), cut, turned)
 
