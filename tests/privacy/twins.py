@@ -19,6 +19,7 @@ from unittest import mock
 from starlette.testclient import TestClient
 
 from sandbox.clock import Clock
+from sandbox.flow import Cost
 from sandbox.gateway.app import create_app
 from sandbox.gateway.routes import queries as route
 from sandbox.query import answer, repeats
@@ -34,6 +35,7 @@ UNHURRIED = CostModel(row_column=1e-9, row_node=1e-9, number=1e-7, fixed=5.0, th
 """Rungs that no busy machine misses; nobody waits for them."""
 
 OFTEN = {"tenant_per_minute": 1_000_000}
+"""No rate would let one company ask so much so soon."""
 
 
 class Jumping(Clock):
@@ -78,7 +80,7 @@ class Twin:
             await asyncio.wrap_future(self.computed)
 
         def fresh(parts: Parts, grant: Any) -> Purse:
-            return Purse(cap=purse(parts, grant).cap, spent=ledger.Cost())
+            return Purse(cap=purse(parts, grant).cap, spent=Cost())
 
         with ExitStack() as stack:
             for where, name, instead in (
@@ -110,14 +112,21 @@ def twin(folder: Path, rows: Sequence[Row]) -> Iterator[Twin]:
 
 
 @contextmanager
-def twins(folder: Path, rows: Sequence[Row], target: Sequence[Row]) -> Iterator[tuple[Twin, Twin]]:
-    """Two houses: the target's rows are in the first alone."""
-    with twin(folder / "with", [*rows, *target]) as one, twin(folder / "without", rows) as other:
-        # What is there by now lives as long as the houses: no need to look through it again and again.
-        gc.collect()
-        gc.freeze()
-        often = gc.get_threshold()
-        gc.set_threshold(50_000, 20, 20)
-        yield one, other
+def seldom_collected() -> Iterator[None]:
+    """What is there by now lives as long as the houses: no need to look through it again and again."""
+    often = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
         gc.set_threshold(*often)
         gc.unfreeze()
+
+
+@contextmanager
+def twins(folder: Path, rows: Sequence[Row], target: Sequence[Row]) -> Iterator[tuple[Twin, Twin]]:
+    """Two houses: the target's rows are in the first alone."""
+    with twin(folder / "with", [*rows, *target]) as one, twin(folder / "without", rows) as other, seldom_collected():
+        yield one, other

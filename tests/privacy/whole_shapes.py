@@ -94,7 +94,8 @@ SHAPES: Final[dict[str, Shape]] = {
     "average": _shape("SELECT avg(delay) {T}", "laplace"),
     "variance": _shape("SELECT variance(delay) {T}", "laplace"),
     "per unit and group": _shape(
-        "SELECT hour, count(*), sum(delay) {T} GROUP BY hour", "laplace", asked={"bounding": "groups", "groups": 2}
+        "SELECT hour, count(*), sum(delay) {T} GROUP BY hour", "laplace",
+        asked={"bounding": "groups", "groups": 2, "per_group": 1},
     ),
     "clip": _shape(
         "SELECT line, count(*), sum(delay) {T} GROUP BY line", "gaussian", epsilon="6", numbers=clipped,
