@@ -79,7 +79,8 @@ def proven(
 
     The first draws (half of them, or `choosing`) choose the weights, the threshold, and which state is to be guessed;
     the others are counted, so that the choice costs nothing. An event may be more likely by `delta` for free. Thresholds
-    are tried in the middle, and at so many `cuts` on both sides of it; where draws are few, chance would choose among them.
+    are tried in the middle, and at so many `cuts` on both sides of it; where draws are few, chance would choose among
+    them, so that without `cuts` it is the middle, and the state with the unit.
     """
     part = choosing or len(with_unit) // 2
     together = np.concatenate([with_unit[:part], without[:part]])
@@ -97,7 +98,7 @@ def proven(
         tpr, fpr = least(hits, draws, alpha) - delta, most(misses, draws, alpha)
         return bound(tpr, fpr) if 0 < tpr < 1 and 0 < fpr < 1 else 0.0
 
-    tests = itertools.product(tried, (False, True))
+    tests = itertools.product(tried, (False, True) if cuts else (False,))
     cut, turned = max(tests, key=lambda test: least_loss(slice(part), *test))
     return least_loss(slice(part, None), cut, turned)
 

@@ -93,7 +93,7 @@ def _noised(of: Any, name: str, only: str) -> tuple[Any, str, Any]:
 
 BREAKS = {
     "laplace": ("count", "0.7", 44, (mechanisms, "add_noise")),
-    "gaussian": ("many numbers", "3", 36, (mechanisms, "add_noise")),
+    "gaussian": ("many numbers", "3", 42, (mechanisms, "add_noise")),
     "exponential": ("top", "0.6", 62, (selection, "top_k")),
     "gumbel": ("top of many groups", "3", 40, (selection, "top_k")),
     "votes": ("private keys", "1", 78, (keys, "add_noise")),
