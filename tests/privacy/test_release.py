@@ -11,6 +11,7 @@ import pytest
 from sandbox.flow import Charged, Exact, Ints, Released
 from sandbox.plans import Measure
 from sandbox.privacy import keys
+from sandbox.query.planning import sizes
 from sandbox.query.planning.price import price
 from sandbox.query.release.noise import noise
 from sandbox.query.release.stored import pack, unpack
@@ -96,6 +97,20 @@ def test_private_keys_are_shown_where_enough_units_vote_and_no_other_leaves() ->
     assert noisy.labels == (("many",), (None,)), "figure: a key of a single unit was shown"
     assert noisy.values[0].shape == (2, 1)
     assert (noisy.values[0] != votes[1:3]).all()
+
+
+@promise("P5.3", "P7.1")
+def test_of_more_private_keys_than_an_answer_holds_the_most_voted_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither time nor memory after the keys may depend on how many there are."""
+    monkeypatch.setattr(sizes, "SHOWN", 2)
+    charged = charged_of("SELECT note, count(*) FROM city.trips GROUP BY note")
+    votes = np.array([5, 9, 7, 8], dtype=np.int64).reshape(-1, 1) * 10**6 * keys.VOTE
+    exact = Exact(charged=charged, stage="keys", values=(votes,), labels=(("a",), ("b",), ("c",), (None,)))
+    noisy = noise(exact)
+    assert noisy.labels == (("b",), (None,)), f"figure: {len(noisy.labels or ())} keys were shown where 2 may be"
+    assert noisy.values[0].shape == (2, 1)
+    medians = charged_of("SELECT note, median(delay) FROM city.trips GROUP BY note").priced.plan.measures
+    assert sizes.most_shown(medians) * medians[0].width <= sizes.NUMBERS
 
 
 @promise("P4.2")

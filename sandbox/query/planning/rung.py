@@ -14,13 +14,11 @@ import pyarrow as pa
 from sandbox.flow import Plan
 from sandbox.plans import Call, Expr
 from sandbox.query.planning.reads import expressions_of
-from sandbox.query.planning.sizes import all_rows, is_row_by_row
+from sandbox.query.planning.sizes import all_rows, is_row_by_row, most_shown
 
 FIRST: Final = 0.25
 PER_UNIT: Final = 12
 """Bounding a row by its unit (sorted, ranked, added up) costs as much as reading so many columns of it."""
-PRIVATE: Final = 100_000
-"""Groups that private keys are taken for."""
 MARGIN: Final = 3.0
 SAMPLE_ROWS: Final = 400_000
 FIXED: Final = 0.1
@@ -43,7 +41,7 @@ class CostModel:
         columns = len(plan.keys) + len(plan.measures) + 1
         nodes = sum(_nodes(e) for e in expressions_of(plan))
         rows = sum(t.spec.n_max for t in plan.tables) / max(1, min(self.threads, 1 << plan.version.bits))
-        numbers = (plan.groups or PRIVATE) * sum(m.width for m in plan.measures)
+        numbers = (plan.groups or most_shown(plan.measures)) * sum(m.width for m in plan.measures)
         scanned = rows * (columns * self.row_column + nodes * self.row_node)
         made = all_rows(plan.relation, plan.tables) / max(1, min(self.threads, 1 << plan.version.bits))
         whole = plan.bound.form == "ingest" and is_row_by_row(plan.relation)

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from sandbox.plans import Filter, Lookup, Meet, PerUnit, Project, Relation, Scan, Stack, Table
+from sandbox.plans import Filter, Lookup, Measure, Meet, PerUnit, Project, Relation, Scan, Stack, Table
+
+SHOWN: Final = 100_000
+"""Private keys that an answer shows, at most."""
+NUMBERS: Final = 2_000_000
+"""Exact integers that measures over private keys may take in all: some seconds of noise, and 16 MB."""
+
+
+def most_shown(measures: Sequence[Measure]) -> int:
+    """Private keys that an answer with these measures shows, at most: those with the most noisy votes.
+
+    How many keys there are is known only from the rows; with this, neither time nor memory of what comes after the
+    keys depends on it.
+    """
+    return min(SHOWN, max(1, NUMBERS // max(1, sum(m.width for m in measures))))
 
 
 def most_rows(relation: Relation, tables: Sequence[Table]) -> int:

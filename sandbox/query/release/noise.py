@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from sandbox.flow import Charged, Exact, Ints, Labels, Noisy, Priced, Release
 from sandbox.plans import Measure
 from sandbox.privacy import keys, mechanisms, norms, selection
 from sandbox.query.kernel.fixed import clip_bits, scaled
 from sandbox.query.planning.clipping import norm_of
+from sandbox.query.planning.sizes import most_shown
 
 
 def noise(exact: Exact, again: Charged | None = None) -> Noisy:
@@ -69,8 +72,19 @@ def _keys(exact: Exact) -> Noisy:
         raise TypeError("no keys were priced")
     mechanism: Literal["laplace", "gaussian"] = "laplace" if release.pure else "gaussian"
     shown, noisy = keys.release(mechanism, scale=release.scale, threshold=release.threshold, sums=weights[:, 0])
+    shown = _most_voted(shown, noisy, most_shown(exact.charged.priced.plan.measures))
     labels: Labels = tuple(label for label, kept in zip(exact.labels, shown, strict=True) if kept)
     return Noisy(charged=exact.charged, stage="keys", values=(noisy[shown].reshape(-1, 1),), labels=labels)
+
+
+def _most_voted(shown: keys.Flags, noisy: Ints, most: int) -> keys.Flags:
+    """Of the keys to be shown those with the most noisy votes, which is post-processing: of them, not of rows."""
+    places = np.flatnonzero(shown)
+    if len(places) <= most:
+        return shown
+    kept = np.zeros_like(shown)
+    kept[places[np.argsort(-noisy[places], kind="stable")[:most]]] = True
+    return kept
 
 
 def _norms(exact: Exact) -> Noisy:

@@ -28,8 +28,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "整体裁剪：将每个 {unit} 对所有分组的贡献向量缩短至同一范数，误差小于按行限界。",
     ),
     "stage_keys": (
-        "First each unit votes for at most {keys} of its keys; those with enough noisy votes are shown, then measured.",
-        "首先决定可显示的键：每个单位至多为 {keys} 个键投票，带噪票数达到阈值的键才显示；随后对其测量。",
+        "Each unit votes for at most {keys} of its keys; of those with enough noisy votes {most} at most are shown.",
+        "每个单位至多为 {keys} 个键投票；带噪票数达到阈值的键至多显示 {most} 个，随后对其测量。",
     ),
     "stage_norms": (
         "The norm is released first, for a tenth of the price.",

@@ -19,7 +19,7 @@ from sandbox.privacy.accounting import Cap
 from sandbox.query import canonical
 from sandbox.query.expressions.typed import columns_of
 from sandbox.query.planning.offers import Purse, epsilon_of
-from sandbox.query.planning.sizes import most_rows
+from sandbox.query.planning.sizes import most_rows, most_shown
 from sandbox.query.release.free import Source
 from sandbox.query.release.reasons import text
 from sandbox.query.release.table import expected, measured_by, table
@@ -128,7 +128,7 @@ def _why(priced: Priced) -> dict[str, str]:
     }  # fmt: skip
     parts = [text(f"bound_{bound.why}", **told)]
     if priced.keys is not None:
-        parts.append(text("stage_keys", keys=priced.keys.times))
+        parts.append(text("stage_keys", keys=priced.keys.times, most=most_shown(priced.plan.measures)))
     if priced.norms:
         parts.append(text("stage_norms"))
     if priced.steps is None:
