@@ -36,6 +36,7 @@ consent: false
 other_persons: none
 source: {{connector: parquet, path: rows.parquet}}
 limits: {{rows: {n}, rows_per_unit: {most}, default_rows: 10, tiers: [1, 3, 10, 100, {most}], {says}}}
+slots: [flight]
 columns:
   unit: {{type: integer, meaning: {{en: unit, zh: 单位}}, level: general-1, {says}}}
   month: {{type: integer, meaning: {{en: month, zh: 月}}, level: general-1, domain: {{from: 1, to: 12}}, required: true, {says}}}
