@@ -19,12 +19,12 @@ from unittest import mock
 from starlette.testclient import TestClient
 
 from sandbox.clock import Clock
-from sandbox.flow import Cost
+from sandbox.flow import Cost, GrantTerms, Plan
 from sandbox.gateway.app import create_app
 from sandbox.gateway.routes import queries as route
 from sandbox.query import answer, repeats
 from sandbox.query.parts import Parts, Pending
-from sandbox.query.planning.price import Purse
+from sandbox.query.planning.offers import Purse
 from sandbox.query.planning.rung import CostModel
 from sandbox.store import ledger
 from tests.house import City, city
@@ -65,11 +65,11 @@ class Twin:
 
     @contextmanager
     def hurried(self) -> Iterator[None]:
-        """Without waiting, without free answers, and as if each question were the first under its caps.
+        """Without waiting, without free answers or norms, and as if each question were the first under its caps.
 
         The route's sleep until the rung ends when the answer is stored, and then the clock stands at the rung.
         """
-        finish, purse = answer.finish, answer._purse
+        finish, purse = answer.finish, answer.purse_of
 
         def finish_and_jump(parts: Parts, pending: Pending) -> None:
             finish(parts, pending)
@@ -79,13 +79,13 @@ class Twin:
         async def until_computed(_seconds: float) -> None:
             await asyncio.wrap_future(self.computed)
 
-        def fresh(parts: Parts, grant: Any) -> Purse:
-            return Purse(cap=purse(parts, grant).cap, spent=Cost())
+        def fresh(parts: Parts, grant: GrantTerms, plans: Sequence[Plan]) -> Purse:
+            return Purse(cap=purse(parts, grant, plans).cap, spent=Cost())
 
         with ExitStack() as stack:
             for where, name, instead in (
                 (answer, "finish", finish_and_jump),
-                (answer, "_purse", fresh),
+                (answer, "purse_of", fresh),
                 (route, "anyio", SimpleNamespace(sleep=until_computed)),
                 (repeats, "repeat", lambda _parts, _plan: None),
                 (repeats, "roll_up", lambda _parts, _plans, _asked: None),
