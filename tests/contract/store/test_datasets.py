@@ -98,6 +98,7 @@ def test_a_dataset_is_found_by_its_name(full: Home) -> None:
         assert datasets.dataset_of(session.get_one(t.DatasetRow, "ds_1")) == found
         assert datasets.lineage(session, "city.visits") == ("ds_1", "pop_1")
         assert datasets.lineage(session, "city.Zoo") == ("ds_4", None)
+        assert [datasets.is_public(session, n) for n in ("city.visits", "city.Zoo", "none")] == [False, True, False]
         assert datasets.state_of(session, "city.Zoo") == "active"
         assert datasets.state_of(session, "none") is None
         assert [datasets.dataset_exists(session, name) for name in ("city.Zoo", "none")] == [True, False]

@@ -93,7 +93,7 @@ EXHIBITS = (
     Exhibit(
         name="one selection paid, many made",
         story="A quantile is chosen in every group and paid for once, whatever number of groups a unit is in.",
-        file="sandbox/query/planning/price.py",
+        file="sandbox/query/planning/offers.py",
         old="    return max(1, min(kept, _groups(plan)))\n",
         new="    return 1\n",
         caught_by=f"{CLAIMS}[17]",
