@@ -103,7 +103,9 @@ where it is drawn."""
 
 
 @promise("P1.2", "P5.1")
-@pytest.mark.parametrize("family", BREAKS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(f, marks=() if f in {"laplace", "gaussian"} else pytest.mark.slow) for f in BREAKS]
+)
 def test_answers_with_too_little_noise_are_caught(
     towns: Towns, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
