@@ -37,8 +37,8 @@ _CHOSEN = {"quantile", "min", "max"}
 _LISTS = {"quantiles", "histogram", "top"}
 
 
-def _told(column: dict[str, Any], value: Any) -> tuple[str, str]:
-    """A value that was chosen, with its interval in rank; a list as it is."""
+def _told(column: dict[str, Any], value: Any, low: Any) -> tuple[str, str]:
+    """A value that was chosen, with its interval in rank; a list, with the half-width that all its counts have."""
     if column["kind"] == "top":
         return ", ".join(map(str, value)), ""
     if column["kind"] == "quantiles":
@@ -46,8 +46,9 @@ def _told(column: dict[str, Any], value: Any) -> tuple[str, str]:
         return ", ".join("NULL" if x is None else str(x) for x in value), f"± {widths} rows 行 (rank 秩)"
     if column["kind"] == "histogram":
         bins = column["bins"]
-        pairs = zip(bins, value, strict=False)
-        return "; ".join(f"{low}: {count:,}" for low, count in pairs), ""
+        half = next((count - least for count, least in zip(value, low or [], strict=False)), None)
+        told = "" if half is None else f"each 各 ± {half:,.0f}"
+        return "; ".join(f"{start}: {count:,}" for start, count in zip(bins, value, strict=False)), told
     width = column.get("rank_half_width") or 0.0
     return ("NULL" if value is None else str(value)), f"± {width:,.0f} rows 行 (rank 秩)"
 
@@ -65,7 +66,10 @@ def _row(body: dict[str, Any], number: int) -> tuple[list[str], set[str]]:
             cells.append("NULL" if value is None else str(value))
             continue
         if column["kind"] in _CHOSEN | _LISTS:
-            cells += _told(column, value)
+            adrift = set(body["flags"][number]) & ({"rank"} if column["kind"] in _CHOSEN | {"quantiles"} else set())
+            marks |= adrift
+            said, width = _told(column, value, body["low"][number][place])
+            cells += [said + "*" * len(adrift), width]
             continue
         low, high = body["low"][number][place], body["high"][number][place]
         said = "few" if column["kind"] in {"avg", "variance", "stddev", "expression"} else "wide"
@@ -111,11 +115,17 @@ def _beneath(body: dict[str, Any]) -> None:
 
 def _mechanisms(body: dict[str, Any]) -> str:
     parts = [
-        f"{c['label']}: {c['mechanism']}" + (f", scale {c['scale']:.4g}" if c["scale"] is not None else "")
+        f"{c['label']}: {c['mechanism']}" + _scale(c["scale"])
         for c in body["columns"]
         if c["mechanism"] is not None
     ]
     return "; ".join(parts) or "-"
+
+
+def _scale(scale: float | list[float] | None) -> str:
+    """A column's noise; of a list, that of each of its elements."""
+    found = scale if isinstance(scale, list) else [] if scale is None else [scale]
+    return f", scale {' / '.join(f'{s:,.4g}' for s in found)}" if found else ""
 
 
 def _price(price: dict[str, str]) -> str:
@@ -173,28 +183,44 @@ def _expected(output: dict[str, Any]) -> str | None:
     by_rows = output.get("expected_by_rows")
     if by_rows:
         return "; ".join(f"{width:,.3g} at 当 {int(rows):,} rows 行" for rows, width in by_rows.items())
+    ranks = output.get("rank_half_widths") or [w for w in [output.get("rank_half_width")] if w is not None]
+    if ranks:
+        return f"{' / '.join(f'{w:,.0f}' for w in ranks)} rows 行 (rank 秩)"
     value = output["expected_interval"]
     return f"{value:,.4g}" if isinstance(value, int | float) else None
 
 
 def csv_of(body: dict[str, Any]) -> str:
-    """An answer as CSV: each number is followed by its low and high end."""
+    """An answer as CSV: each number is followed by its low and high end, one in rank by its half-width; flags last."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     heads: list[str] = []
     for column in body["columns"]:
         label = escaped(column["label"])
-        heads += [label] if column["kind"] == "key" else [label, f"{label}_low", f"{label}_high"]
-    writer.writerow(heads)
-    for row, low, high in zip(body["rows"], body["low"], body["high"], strict=True):
+        heads += [label, *(f"{label}_{end}" for end in _ends(column))]
+    writer.writerow([*heads, "flags"])
+    for row, low, high, flags in zip(body["rows"], body["low"], body["high"], body["flags"], strict=True):
         cells: list[Any] = []
         for place, column in enumerate(body["columns"]):
             cell = row[place]
             cells.append(escaped(json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell))
-            if column["kind"] != "key":
-                cells += [low[place], high[place]]
-        writer.writerow(cells)
+            cells += [_listed(end) for end in _ends(column, low[place], high[place]).values()]
+        writer.writerow([*cells, " ".join(flags)])
     return out.getvalue()
+
+
+def _ends(column: dict[str, Any], low: Any = None, high: Any = None) -> dict[str, Any]:
+    """What stands beside a number, by the ending of its column's name."""
+    if column["kind"] == "key":
+        return {}
+    if column["kind"] in _CHOSEN | {"quantiles"}:
+        return {"rank_half_width": column.get("rank_half_widths") or column.get("rank_half_width")}
+    bins = {"bins": column["bins"]} if column["kind"] == "histogram" else {}
+    return {"low": low, "high": high, **bins}
+
+
+def _listed(cell: Any) -> Any:
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
 
 
 def escaped(value: Any) -> Any:

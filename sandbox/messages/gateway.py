@@ -243,6 +243,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "too few rows for its noise: the estimate is drawn to the middle of the declared bounds.",
         "行数少于噪声量级：估计值已收缩至声明范围的中点。",
     ),
+    "flag_rank": (
+        "its rank may be off by half of all rows: such a quantile says little. Ask with more budget, or alone.",
+        "秩误差可达总行数的一半：该分位数参考价值很小。请提高预算，或单独提问。",
+    ),
     "flag_wide": (
         "its error is a larger part of it than was asked for; see the line on accuracy.",
         "误差占比大于所求；见精度说明。",

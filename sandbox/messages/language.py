@@ -189,6 +189,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{form} takes no subquery or array here. Write IN with constants, or JOIN the other table.",
         "{form} 不支持子查询或数组。请用 IN 加常量，或用 JOIN 连接另一张表。",
     ),
+    "sql_syntax_at": (
+        "The SQL cannot be read from '{found}' on: a word is misspelled, missing, or too many, there or just before.",
+        "SQL 自 '{found}' 起无法解析：此处或其前有拼写错误、缺词或多词。",
+    ),
     "sql_syntax": ("This is not valid SQL near here.", "此处附近的 SQL 语法有误。"),
     "sql_table_function": (
         "Only a registered dataset may stand after FROM. `sandbox dataset list` shows them.",

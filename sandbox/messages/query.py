@@ -69,8 +69,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "LIKE 需要文本列和不含反斜杠的常量模式，例如 name LIKE 'A%'。",
     ),
     "expression_mixed": (
-        "{function} was given values of different types: {found}. Compare like with like; a date is '2013-01-31'.",
-        "{function} 的参数类型不一致：{found}。请比较同类值；日期写作 '2013-01-31'。",
+        "{function} was given values of different types: {found}. Compare like with like, as TIMESTAMP '2013-01-31'.",
+        "{function} 的参数类型不一致：{found}。日期写作 DATE '2013-01-31'，时刻写作 TIMESTAMP '2013-01-31 08:00:00'。",
     ),
     "expression_modulo": ("% takes whole numbers only.", "% 仅支持整数。"),
     "expression_moment": (

@@ -11,7 +11,7 @@ from sandbox.errors import DependencyFailed, SandboxError
 from sandbox.flow import Charged
 from sandbox.query.paid import charged_of, discard, is_stored, priced_again, settle, stages_left
 from sandbox.query.parts import LEASE_SECONDS, Parts, Pending, leaves_at, step
-from sandbox.store import queries, versions
+from sandbox.store import committee, queries, versions
 from sandbox.store.queries import QueryRecord
 
 _log = logging.getLogger("sandbox.query")
@@ -60,7 +60,11 @@ def end(parts: Parts, pending: Pending) -> None:
         pending.outcome.ended = True
         stored, failure, blameless = pending.outcome.stored, pending.outcome.failure, pending.outcome.blameless
     try:
-        if stored is not None:
+        if _is_stopped(parts, charged):
+            # Whatever became of what was under way: else many asked at once would tell as many bits, not three.
+            with parts.sessions.begin() as session:
+                queries.lose(session, parts.clock, charged.query_id, charged.attempt, "grant_stopped")
+        elif stored is not None:
             with step(parts, "settle"):
                 if settle(parts, stored):
                     return
@@ -71,6 +75,13 @@ def end(parts: Parts, pending: Pending) -> None:
         _log.error("query %s: its end could not be written: %s", charged.query_id, error.code)
         return
     withdraw(parts, charged.query_id)
+
+
+def _is_stopped(parts: Parts, charged: Charged) -> bool:
+    """Whether the grant was stopped for questions without an answer while this one was under way (P7.1)."""
+    with parts.sessions.reading() as session:
+        grant = committee.get_grant(session, charged.priced.plan.permitted.grant.id)
+    return grant is not None and grant.state == "stopped"
 
 
 def _end_without(parts: Parts, charged: Charged, code: str, *, blameless: bool) -> None:

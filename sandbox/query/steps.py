@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from sandbox import crash
 from sandbox.clock import parse_rfc3339
-from sandbox.errors import Conflict, Denied, DependencyFailed
+from sandbox.errors import Conflict, Denied, DependencyFailed, RequestError
 from sandbox.flow import Charged, Cost, Exact, Noisy, Priced, Release, Stored
 from sandbox.plans import Steps, Totals
 from sandbox.privacy import mechanisms, relative
@@ -20,6 +21,9 @@ from sandbox.query.parts import Parts
 from sandbox.query.planning.offers import noised
 from sandbox.query.release.noise import noise
 from sandbox.store import duties, ledger, queries, versions
+
+SMALLEST: Final = 100
+"""A release of less than one in so many parts of the cap would change nothing."""
 
 
 def repeated(parts: Parts, exact: Exact, leaves: str) -> Stored:
@@ -85,8 +89,13 @@ def next_releases(priced: Priced, found: Sequence[Combined], number: int) -> tup
     if asked < 1:
         return None
     if asked > left:
+        if left * SMALLEST < steps.most:
+            return None  # what is left would change nothing
         more = [m * left // asked for m in more]
-    return tuple(_release(r, m) for r, m in zip(priced.releases, more, strict=True))
+    try:
+        return tuple(_release(r, m) for r, m in zip(priced.releases, more, strict=True))
+    except RequestError:  # no noise is as wide as so little would need: the answer is what was reached
+        return None
 
 
 def _steps(priced: Priced) -> Steps:

@@ -175,6 +175,27 @@ def test_what_rows_may_have_a_part_in_counts_towards_the_stop(
         assert (refused.status_code, refused.json()["code"]) == (403, "grant_not_active")
 
 
+@promise("P7.1")
+def test_what_was_under_way_at_the_stop_ends_alike_whatever_became_of_it(
+    town: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six asked at once of which five fail: three tell so, and of the others nobody learns what they would have said."""
+    pendings = [answer.submit(town.house.parts(), request(town, f"at-once-{n}")) for n in range(6)]
+    answer.finish(town.house.parts(), pendings[5])
+
+    def compute(*_: object) -> None:
+        raise IntegrityFailed("key_outside_domain")
+
+    monkeypatch.setattr(answer, "compute", compute)
+    for pending in pendings[:5]:
+        answer.finish(town.house.parts(), pending)
+    for pending in pendings:
+        ends.end(town.house.parts(), pending)
+    found = [state(town, p.query_id) for p in pendings]
+    assert found == ["failed"] * 3 + ["lost"] * 3, f"figure: {found.count('failed')} failures told of rows"
+    assert list(town.house.objects.list(f"v1/answers/{pendings[5].query_id}")) == []
+
+
 @promise("P6.2")
 def test_nothing_is_charged_while_the_log_cannot_be_published(town: City) -> None:
     with town.house.sessions.begin() as session:

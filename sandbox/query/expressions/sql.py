@@ -85,6 +85,6 @@ _FORMS: Final[Mapping[str, Callable[[str, list[str]], str]]] = {
         f"(TRY(date_trunc('{part}', DATE '1970-01-01' + {a[0]}::INTEGER))::DATE - DATE '1970-01-01')::BIGINT"
     ),
     "date": lambda part, a: f"TRY(date_part('{part}', DATE '1970-01-01' + {a[0]}::INTEGER))::BIGINT",
-    "timestamp": lambda part, a: f"TRY(floor(date_part('{part}', make_timestamp({a[0]}))))::BIGINT",
+    "timestamp": lambda part, a: f"TRY(floor(date_part('{part}', make_timestamp(({a[0]})::BIGINT))))::BIGINT",
 }  # fmt: skip
 """How each whitelisted function is written. The test of totality runs over this table."""

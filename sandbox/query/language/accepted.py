@@ -104,8 +104,9 @@ AGGREGATES: Final = _table(
     _f("percentile_disc", "PERCENTILE_DISC(q | ARRAY[q, …]) WITHIN GROUP (ORDER BY x), q from 0 to 1, up to nine",
        "as PERCENTILE_CONT", "同 PERCENTILE_CONT",
        "percentile_disc(0.9) WITHIN GROUP (ORDER BY delay)", 1, MAX_QUANTILES),
-    _f("histogram", "HISTOGRAM(x, low, high, bins)", "counts in equal bins from low to high (ours)",
-       "从 low 到 high 等宽分箱的计数（本系统提供）", "histogram(delay, 0, 100, 10)", 4, 4, constants=(1, 2, 3)),
+    _f("histogram", "HISTOGRAM(x, low, high, bins)", "counts in equal bins from low to high, the last with high (ours)",
+       "从 low 到 high 等宽分箱的计数，末箱含上端（本系统提供）", "histogram(delay, 0, 100, 10)", 4, 4,
+       constants=(1, 2, 3)),
     _f("approx_top_k", "APPROX_TOP_K(x, k)", "the k most frequent values (ours)", "出现最多的 k 个值（本系统提供）",
        "approx_top_k(carrier, 3)", 2, 2, constants=(1,)),
 )  # fmt: skip

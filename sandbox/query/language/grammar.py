@@ -21,6 +21,8 @@ COLONS: Final = "colons"
 """Notes that a cast was written `x::type`, which binds tighter than anything."""
 SPELLED: Final = "spelled"
 """Notes how a type was written."""
+MOST_SHOWN: Final = 40
+"""Characters of the text at fault that an error repeats."""
 TYPED: Final = "typed"
 """Notes that a type stood before its text, as in DATE '2013-01-31'."""
 
@@ -29,7 +31,7 @@ def tree_of(sql: str, tokens: list[Token], places: Places) -> exp.Expr:
     """Parse one statement.
 
     Raises:
-        RequestError: `sql_syntax`, `sql_cast_type`, `sql_interval`, `query_too_deep`.
+        RequestError: `sql_syntax`, `sql_syntax_at`, `sql_cast_type`, `sql_interval`, `query_too_deep`.
     """
     try:
         trees = _Narrow(places).parse(tokens, sql)
@@ -38,7 +40,11 @@ def tree_of(sql: str, tokens: list[Token], places: Places) -> exp.Expr:
     except SqlglotError as error:
         first = (getattr(error, "errors", None) or [{}])[0]
         line, column = first.get("line") or 1, first.get("col") or 1
-        raise RequestError("sql_syntax", position=Position(line=line, column=column)) from None
+        found = str(first.get("highlight") or "")[:MOST_SHOWN]
+        where = Position(line=line, column=column)
+        if found.strip():
+            raise RequestError("sql_syntax_at", found=found.strip(), position=where) from None
+        raise RequestError("sql_syntax", position=where) from None
     if len(trees) != 1 or trees[0] is None:
         raise RequestError("sql_syntax", position=places.at(tokens[0].start))
     return trees[0]

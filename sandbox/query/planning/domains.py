@@ -98,14 +98,16 @@ def _mapped(expr: Call, arguments: list[Values]) -> Values | None:
         size *= max(len(values), 1)
     if size > MAX_DOMAIN:
         return None
-    return _evaluated(expr.name, tuple(arguments))
+    rows = [tuple(Lit(v) for v in row) for row in itertools.product(*arguments)]
+    return _evaluated(", ".join(f"({render(Call(expr.name, row))})" for row in rows))
 
 
 @lru_cache(maxsize=256)
-def _evaluated(name: str, arguments: tuple[Values, ...]) -> Values:
-    """A function on every combination of its arguments, by the engine that will compute it."""
-    rows = [tuple(Lit(v) for v in row) for row in itertools.product(*arguments)]
-    written = ", ".join(f"({render(Call(name, row))})" for row in rows)
+def _evaluated(written: str) -> Values:
+    """A function on every combination of its arguments, by the engine that will compute it.
+
+    Remembered by the text: as values TRUE and 1 are the same to Python, and 'true' and '1' are not the same key.
+    """
     with _LOCK:
         found = _engine().execute(f"SELECT DISTINCT v FROM (VALUES {written}) t (v) ORDER BY v").fetchall()  # noqa: S608  # written by `render` from declared values
     return tuple(v for (v,) in found)

@@ -160,4 +160,5 @@ def same(a: Node, b: Node) -> bool:
         return a.name == b.name and (a.table == b.table or None in {a.table, b.table})
     if isinstance(a, Op) and isinstance(b, Op):
         return a.name == b.name and len(a.args) == len(b.args) and all(map(same, a.args, b.args))
-    return hasattr(a, "value") and getattr(a, "value", None) == getattr(b, "value", None)
+    one, other = getattr(a, "value", None), getattr(b, "value", None)
+    return hasattr(a, "value") and type(one) is type(other) and one == other

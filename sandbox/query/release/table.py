@@ -32,9 +32,10 @@ def table(priced: Priced, released: Released) -> dict[str, Any]:
     labels = groups_of(plan, released)
     series = [_series(values, output) for output in plan.outputs]
     chosen = _chosen(values, labels, series)
-    few = np.zeros(values.groups, dtype=np.bool_)
+    few, rank = (np.zeros(values.groups, dtype=np.bool_) for _ in range(2))
     for output in plan.outputs:
         few |= values.few(output)
+        rank |= values.adrift(output)
     wide = np.any([np.zeros(values.groups, np.bool_), *values.wide()], axis=0)
     visible = plan.outputs[: len(plan.outputs) - plan.hidden]
     columns = [_cells(values, labels, o, numbers, chosen) for o, numbers in zip(visible, series, strict=False)]
@@ -43,7 +44,7 @@ def table(priced: Priced, released: Released) -> dict[str, Any]:
         "rows": [list(row) for row in zip(*(c[0] for c in columns), strict=True)],
         "low": [list(row) for row in zip(*(c[1] for c in columns), strict=True)],
         "high": [list(row) for row in zip(*(c[2] for c in columns), strict=True)],
-        "flags": [[name for name, which in (("few", few), ("wide", wide)) if which[g]] for g in chosen],
+        "flags": [[n for n, which in (("few", few), ("rank", rank), ("wide", wide)) if which[g]] for g in chosen],
     }
 
 

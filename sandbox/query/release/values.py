@@ -14,6 +14,7 @@ from sandbox.flow import Ints, Priced, Released
 from sandbox.plans import Call, Lit, Measure, Output
 from sandbox.privacy import intervals, relative, selection, spread, sums
 from sandbox.query.kernel.fixed import clip_bits
+from sandbox.query.planning.sizes import all_rows
 from sandbox.query.release import post
 from sandbox.query.release.free import Summed
 from sandbox.query.release.noise import clipped_scales
@@ -101,6 +102,16 @@ class Values:
                 flags |= self.numbers(count) < 2 * self.deviation(count)
         return flags
 
+    def adrift(self, output: Output) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Groups where a quantile may lie half of all rows away: as many as were counted beside it, or as declared."""
+        plan, flags = self.priced.plan, np.zeros(self.groups, dtype=np.bool_)
+        if output.formula is None or output.kind not in {"quantile", "min", "max", "quantiles"}:
+            return flags
+        width = max(rank_half_width(self.priced, i) for atom in post.atoms_of(output.formula) for i in indexes(atom))
+        count = next((i for i, m in enumerate(plan.measures) if m.kind == "rows"), None)
+        rows = all_rows(plan.relation, plan.tables) / max(self.groups, 1) if count is None else self.numbers(count)
+        flags |= 2 * width >= rows
+        return flags
 
     def wide(self) -> list[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
         """Of a question by relative accuracy, for each measure: the groups whose numbers err by more than was asked."""

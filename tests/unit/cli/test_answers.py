@@ -74,9 +74,25 @@ def test_decimals_follow_the_intervals_width() -> None:
 
 def test_csv_holds_each_number_with_its_ends() -> None:
     rows = list(csv.reader(io.StringIO(answers.csv_of(body()))))
-    assert rows[0] == ["year", "count", "count_low", "count_high", "avg_docvis", "avg_docvis_low", "avg_docvis_high"]
-    assert rows[1] == ["1984", "3874", "3814", "3934", "3.1416", "3.0", "3.3"]
-    assert rows[2][1] == "-3"
+    assert rows[0] == ["year", "count", "count_low", "count_high", "avg_docvis", "avg_docvis_low", "avg_docvis_high", "flags"]
+    assert rows[1] == ["1984", "3874", "3814", "3934", "3.1416", "3.0", "3.3", ""]
+    assert (rows[2][1], rows[2][-1]) == ("-3", "few")
+
+
+def test_lists_and_ranks_are_told_with_their_widths(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = body() | {"rows": [[[1, 9], [7, 8]]], "low": [[None, [5, 6]]], "high": [[None, [9, 10]]], "flags": [["rank"]]}
+    listed["columns"] = [
+        {"label": "q", "kind": "quantiles", "type": "list", "mechanism": "gumbel", "scale": [2.5, 3.5], "level": 0.95,
+         "elements": "integer", "ranks": [[1, 4], [3, 4]], "rank_half_widths": [20.0, 30.0]},
+        {"label": "h", "kind": "histogram", "type": "list", **LAPLACE, "scale": 1.0, "bins": [0, 10, 21]},
+    ]  # fmt: skip
+    answers.table(listed)
+    out = " ".join(capsys.readouterr().out.split())
+    for told in ("1, 9*", "± 20, 30 rows", "0: 7; 10: 8", "± 2", "q: gumbel, scale 2.5 / 3.5", "half of all rows"):
+        assert told in out
+    heads, row = csv.reader(io.StringIO(answers.csv_of(listed)))
+    assert heads == ["q", "q_rank_half_width", "h", "h_low", "h_high", "h_bins", "flags"]
+    assert row == ["[1, 9]", "[20.0, 30.0]", "[7, 8]", "[5, 6]", "[9, 10]", "[0, 10, 21]", "rank"]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
