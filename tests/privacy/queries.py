@@ -59,7 +59,7 @@ SAME: Final = [
     f"SELECT sign(delay) AS s, abs(hour - 12) AS a, count(*) {T} GROUP BY s, a",
     f"SELECT cast(paid AS integer) AS p, cast(hour AS text) AS h, count(*) {T} GROUP BY p, h",
     # TRUE is 1 to Python: neither keys nor measures may be taken for one another
-    f"SELECT cast(hour > 3 AS text) AS a, cast(CASE WHEN hour > 3 THEN 0 ELSE 1 END AS text) AS b, count(*) {T} GROUP BY a, b",
+    f"SELECT cast(hour > 3 AS text) AS a, cast(CASE WHEN hour > 3 THEN 0 WHEN hour <= 3 THEN 1 END AS text) AS b, count(*) {T} GROUP BY a, b",
     f"SELECT sum(CASE WHEN cast(TRUE AS text) = 'true' THEN hour ELSE 0 END), sum(CASE WHEN cast(1 AS text) = 'true' THEN hour ELSE 0 END) {T}",
     f"SELECT extract(hour FROM date_trunc('hour', \"at\")) AS h, extract(hour FROM date_trunc('day', \"at\")) AS d, count(*) {T} GROUP BY h, d",
     # filters
