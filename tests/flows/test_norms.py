@@ -6,13 +6,14 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from sandbox.audit.export import verify_bundle
 from sandbox.flow import Charged, Principal, Request
 from sandbox.privacy import mechanisms
-from sandbox.query import answer, ends, paid
+from sandbox.query import answer, ends, paid, repeats
 from sandbox.query.parts import Parts, Pending
 from sandbox.store import queries
 from tests.flows.test_versions import update
@@ -31,7 +32,8 @@ def rows() -> list[Row]:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
-    with city(tmp_path_factory.mktemp("norms")) as it:
+    # By chance an earlier norm may be so small that its answer errs no more than what is asked, and is then given free.
+    with mock.patch.object(repeats, "roll_up", return_value=None), city(tmp_path_factory.mktemp("norms")) as it:
         it.load(rows())
         it.grant(epsilon="10")
         yield it
