@@ -126,6 +126,7 @@ def page(rows: list[dict[str, Any]]) -> list[str]:
         "How a bucket is read: DuckDB scans, filters and evaluates, and hands rows out a hundred thousand at a time, in types as narrow as",
         "declared bounds allow; numpy ranks, adds up by slot, and bounds, in a core's cache. What limits is the engine: at 50 % kept, decoding",
         "and passing on unit, key and value takes two thirds of the kernel's time, and the filter's selection makes each column dearer to read",
-        "than it is unfiltered.",
+        "than it is unfiltered. Clipping counts, squares, roots and divides two million slots: one bucket alone takes 3.4 times what bare DuckDB",
+        "takes of a core, and two threads more, probably since numpy's counting holds the interpreter's lock.",
         "",
     ]
