@@ -218,6 +218,7 @@ class Priced:
     rung: float
     steps: Steps | None = None
     """Where releases are repeated: `releases` and `cost` are then those of one of them."""
+
     @property
     def clipped_anew(self) -> tuple[int, ...]:
         """Numbers of the measures whose norm the stage "norms" releases."""

@@ -202,8 +202,7 @@ def csv_of(body: dict[str, Any]) -> str:
     for row, low, high, flags in zip(body["rows"], body["low"], body["high"], body["flags"], strict=True):
         cells: list[Any] = []
         for place, column in enumerate(body["columns"]):
-            cell = row[place]
-            cells.append(escaped(json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell))
+            cells.append(escaped(_listed(row[place])))
             cells += [_listed(end) for end in _ends(column, low[place], high[place]).values()]
         writer.writerow([*cells, " ".join(flags)])
     return out.getvalue()

@@ -117,14 +117,14 @@ class OpenedFiles:
                 return
         footer = pq.read_metadata(f"/proc/self/fd/{fd}")
         places = {footer.schema.column(i).name: i for i in range(footer.num_columns)}
-        for group in (footer.row_group(g) for g in range(footer.num_row_groups)):
+        groups = [footer.row_group(g) for g in range(footer.num_row_groups)]
+        for group in groups:
             for name, low, high in asked:
                 chunk = group.column(places[name])
                 known = chunk.statistics
                 nothing = known is not None and known.null_count == chunk.num_values
                 if not nothing and (known is None or not known.has_min_max or known.min < low or known.max > high):
                     raise IntegrityFailed("values_out_of_bounds", key=file.key, column=name)
-        groups = [footer.row_group(g) for g in range(footer.num_row_groups)]
         whole = {n for n in bounds if all(g.column(places[n]).statistics.null_count == 0 for g in groups)}
         with self._lock:
             opened.checked |= asked | {("complete", name) for name in whole}

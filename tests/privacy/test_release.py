@@ -11,11 +11,14 @@ import pytest
 from sandbox.flow import Charged, Exact, Ints, Released
 from sandbox.plans import Measure
 from sandbox.privacy import keys
+from sandbox.privacy.accounting import UNIT
+from sandbox.privacy.relative import Combined
 from sandbox.query.planning import sizes
 from sandbox.query.planning.price import price
 from sandbox.query.release.noise import noise
 from sandbox.query.release.stored import pack, unpack
 from sandbox.query.release.table import table
+from sandbox.query.steps import next_releases
 from tests.promises import promise
 from tests.unit.query.plans import plans_of
 from tests.unit.query.test_price import MODEL, PURSE
@@ -111,6 +114,16 @@ def test_of_more_private_keys_than_an_answer_holds_the_most_voted_stay(monkeypat
     assert noisy.values[0].shape == (2, 1)
     medians = charged_of("SELECT note, median(delay) FROM city.trips GROUP BY note").priced.plan.measures
     assert sizes.most_shown(medians) * medians[0].width <= sizes.NUMBERS
+
+
+@promise("P5.5")
+@pytest.mark.parametrize(("left", "ends"), [(0, True), (5, True), (10**10, False)])
+def test_what_is_left_of_a_cap_buys_no_release_that_would_change_nothing(left: int, ends: bool) -> None:
+    """Rounding leaves a few units of rho: no noise is so wide, and the answer is what was reached."""
+    priced = charged_of("SELECT sum(delay) FROM city.trips", relative=50_000, epsilon=UNIT).priced
+    assert priced.steps is not None
+    spent = Combined(values=np.array([[10**6]]), scale=25_000.0, loss=priced.steps.most - left)
+    assert (next_releases(priced, [spent], 2) is None) is ends
 
 
 @promise("P4.2")

@@ -63,11 +63,6 @@ def rows(task: Task, own: Own, *, keyed: bool = True) -> str:
     return f"SELECT {', '.join([*own.names(task.relation), *keys, *values])} FROM ({source})"
 
 
-def places(task: Task, own: Own) -> str:
-    """What is wanted of the units of passing rows, and nothing else."""
-    return f"SELECT {', '.join(own.names(task.relation))} FROM ({select(task.relation, frozenset(), own)})"
-
-
 def is_ranked_in_part(task: Task) -> bool:
     """Whether rows are cut by their order over one stored table, and only added up: most need not leave the engine."""
     plain = task.stage == "values" and task.labels is None and keeps_order(task.relation)
